@@ -1,0 +1,93 @@
+# Every target makes what it needs; see CONTRIBUTING.md.
+#   make PYTHON=python3.12      uses another Python for new environments
+#   make test ARGS='-k jvp'     passes arguments on to pytest
+
+PYTHON ?= python3
+WORKERS ?= 2
+ARGS ?=
+export PYTHON
+
+BIN := .venv/bin
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-long test-wheel test-floor check check-style check-types \
+	check-imports check-stubs check-docs check-proto format proto docs bench clean
+
+help:
+	@echo 'make demo        shows what gradwire does, against a server of its own'
+	@echo 'make test        runs the tests; make test-long the ones that take minutes'
+	@echo 'make test-wheel  installs the wheel without extras and tests that thin client'
+	@echo 'make test-floor  does the same on the oldest dependencies that are allowed'
+	@echo 'make check       style, types, layers, generated files, the wire contract'
+	@echo 'make format      rewrites the sources in the house style'
+	@echo 'make proto       generates client/gradwire/v1; make docs generates docs/opset.md'
+	@echo 'make bench       measures'
+	@echo 'make clean       removes everything that was built, environments included'
+
+# The stamps stand for .venv with an extra installed, in place.
+.venv/installed-%: pyproject.toml scripts/make-venv
+	@scripts/make-venv .venv
+	@echo 'Installing gradwire[$*] into .venv; the first time takes a minute or two.'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+.venv-proto/installed: scripts/proto-requirements.txt scripts/make-venv
+	@scripts/make-venv .venv-proto
+	@.venv-proto/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement scripts/proto-requirements.txt
+	@touch $@
+
+demo: .venv/installed-demo
+	$(BIN)/python examples/demo.py
+
+# The tests of one file stay in one worker, for they share a server.
+test: .venv/installed-dev
+	$(BIN)/python -m pytest -m 'not long' --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+test-long: .venv/installed-dev
+	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)
+
+test-wheel test-floor: test-%:
+	scripts/test-install $*
+
+check: check-style check-types check-imports check-stubs check-docs check-proto
+
+check-style: .venv/installed-dev
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+
+check-types: .venv/installed-dev
+	$(BIN)/mypy
+
+check-imports: .venv/installed-dev
+	$(BIN)/lint-imports --no-logo
+
+check-stubs: .venv-proto/installed
+	scripts/check-stubs .venv-proto
+
+check-docs: .venv/installed-dev
+	@$(BIN)/python -m gradwire.opset.reference | cmp -s - docs/opset.md || \
+		{ echo 'docs/opset.md is stale: run `make docs`.' >&2; exit 1; }
+
+check-proto:
+	scripts/check-proto
+
+format: .venv/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: .venv-proto/installed
+	scripts/generate-stubs .venv-proto client
+
+docs: .venv/installed-dev
+	mkdir -p docs
+	$(BIN)/python -m gradwire.opset.reference > docs/opset.md
+
+bench: .venv/installed-dev
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+clean:
+	rm -rf .venv .venv-proto .venv-wheel .venv-floor build dist
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find client server tests examples benchmarks -name __pycache__ -type d -prune \
+		-exec rm -rf {} + 2>/dev/null || true

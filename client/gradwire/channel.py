@@ -1,0 +1,144 @@
+"""Messages over gRPC, one attempt each. An edge: it knows gRPC, and no retries."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from gradwire import forks  # isort: skip  # with the environment that grpc reads
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from gradwire.call import Call, client_version
+from gradwire.errors import InternalError, UnavailableError
+from gradwire.exchange import MAX_MESSAGE_BYTES, Answer, Request, check_size
+from gradwire.retry import Failure
+from gradwire.status import failure_of
+from gradwire.v1 import service_pb2
+
+KEEPALIVE_SECONDS = 30
+"""How often a server that keeps silent during a call is asked for a sign of life."""
+
+_SERVICE = service_pb2.DESCRIPTOR.services_by_name["DerivativeService"].full_name
+_CLOSED = "this connection is closed"
+_BROKEN_BY_FORK = (
+    "this process was forked while gRPC was running, without its support or in the middle of a "
+    "call. Start workers by 'spawn', or import gradwire before grpc so that it can prepare gRPC "
+    "(GRPC_ENABLE_FORK_SUPPORT=1)"
+)
+
+
+class Channel:
+    """A transport to one address, dialled at the first call.
+
+    Args:
+        target: Where the server listens, such as ``gpu-box:8701`` or ``unix:/path``.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self._lock = threading.Lock()
+        self._channel: grpc.Channel | None = None
+        self._methods: dict[str, Any] = {}
+        self._closed = False
+        forks.register(self)
+
+    def after_fork(self) -> None:
+        """Leaves the connection to the parent; the next call dials anew."""
+        self._lock = threading.Lock()
+        self._channel = None
+        self._methods = {}
+
+    def close(self) -> None:
+        """Ends the connection; calls in flight fail."""
+        with self._lock:
+            self._closed = True
+            channel, self._channel, self._methods = self._channel, None, {}
+        if channel is not None:
+            channel.close()
+
+    def attempt(
+        self, call: Call, method: str, request: Request, answer: type[Answer], seconds: float
+    ) -> Answer | Failure:
+        """Calls once. See ``Transport``."""
+        if forks.GATE.broken:
+            return self._unavailable(_BROKEN_BY_FORK, call)
+        data = request.SerializeToString()
+        check_size(len(data), call.id)
+        with forks.GATE:
+            try:
+                received: bytes = self._method(method)(
+                    data,
+                    timeout=max(seconds, 0.001),
+                    metadata=(("gradwire-route", call.route),),
+                )
+            except grpc.RpcError as error:
+                if self._closed:
+                    return self._unavailable(_CLOSED, call)
+                return failure_of(error, target=self.target, call_id=call.id)
+            except ValueError:  # gRPC's word for a channel that was closed meanwhile
+                if not self._closed:
+                    raise
+                return self._unavailable(_CLOSED, call)
+        try:
+            return answer.FromString(received)
+        except DecodeError:
+            text = f"`{self.target}`: the answer is no {answer.DESCRIPTOR.name}"
+            return Failure(InternalError(text, call_id=call.id))
+
+    def _method(self, name: str) -> Any:
+        method = self._methods.get(name)
+        if method is not None:
+            return method
+        with self._lock:
+            if self._closed:
+                raise ValueError(_CLOSED)
+            if self._channel is None:
+                self._channel = grpc.insecure_channel(self.target, channel_options(self.target))
+            # Bytes in, bytes out: requests are serialised before, so that their
+            # size can be checked.
+            method = self._methods[name] = self._channel.unary_unary(f"/{_SERVICE}/{name}")
+            return method
+
+    def _unavailable(self, text: str, call: Call) -> Failure:
+        return Failure(UnavailableError(f"`{self.target}`: {text}", call_id=call.id))
+
+
+def channel_options(target: str) -> list[tuple[str, Any]]:
+    """Returns gRPC's options for an address."""
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.primary_user_agent", client_version()),
+        # Retries are ours: gRPC's own stop silently above 256 KiB of request,
+        # and a resolver must not bring others in.
+        ("grpc.enable_retries", 0),
+        ("grpc.service_config_disable_resolution", 1),
+        # Two connections share nothing, a waiting time after a failure included.
+        ("grpc.use_local_subchannel_pool", 1),
+        # A server that comes back is found soon; one that drops packets is
+        # given up in time for another attempt.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+        ("grpc.min_reconnect_backoff_ms", 5_000),
+    ]
+    if is_local(target):
+        options.append(("grpc.enable_http_proxy", 0))
+    else:
+        options += [
+            ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+        ]
+    return options
+
+
+def is_local(target: str) -> bool:
+    """Says whether an address is this machine's own, which no proxy can reach."""
+    scheme, _, rest = target.partition(":")
+    if scheme in {"unix", "unix-abstract"}:
+        return True
+    if scheme in {"dns", "ipv4", "ipv6"}:
+        target = rest.rpartition("/")[2]
+    host = target[1:].partition("]")[0] if target.startswith("[") else target.partition(":")[0]
+    return host in {"localhost", "::1"} or host.startswith("127.")

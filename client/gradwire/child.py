@@ -1,0 +1,225 @@
+"""The process of a private server: its start, its end, and its last words. Knows no gRPC."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import selectors
+import shutil
+import site
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from pathlib import Path
+from typing import IO
+
+from gradwire import forks
+from gradwire.errors import UnavailableError
+
+STARTUP_SECONDS = 60.0
+STOP_SECONDS = 5.0
+"""After its stdin was closed, the process is given this time to end by itself."""
+
+_INSTALL = "Run: pip install 'gradwire[server]', or name a server that runs in GRADWIRE_TARGET"
+_TAIL_BYTES = 16 * 1024
+_TAIL_LINES = 20
+
+
+class ServerProcess:
+    """A server that serves this process alone. Stopped at the latest when collected.
+
+    Attributes:
+        target: The address of its socket.
+    """
+
+    def __init__(self, startup_timeout: float = STARTUP_SECONDS) -> None:
+        """Starts it and waits until it takes calls.
+
+        Raises:
+            UnavailableError: it didn't come up in time, or can't be started at all.
+        """
+        _check_installed()
+        # Short and in /tmp, since the path of a socket must have at most 107 bytes.
+        parent = "/tmp" if os.path.isdir("/tmp") else None
+        directory = tempfile.mkdtemp(prefix="gradwire-", dir=parent)  # of mode 0700
+        self.target = f"unix:{directory}/s"
+        try:
+            self._process = subprocess.Popen(
+                _command(self.target),
+                bufsize=0,  # plain descriptors: a lock might be held when this process forks
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is for the owner
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise UnavailableError(f"the private server can't be started: {error}") from error
+        self._stop = weakref.finalize(self, _stop, self._process, directory, os.getpid())
+        self._output = _Output(self._process)
+        forks.register(self)
+        try:
+            self._output.start()
+            self._wait_until_ready(startup_timeout)
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def running(self) -> bool:
+        """Whether it is still there."""
+        return self._process.poll() is None
+
+    def has_died(self) -> bool:
+        """Says the same of the near future: a socket is closed just before its process ends."""
+        try:
+            self._process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def last_words(self) -> str:
+        """Returns how it ended, and the end of what it wrote to stderr, for a message."""
+        code = self._process.poll()
+        if code is not None:
+            self._output.join(0.5)  # it may not have read them yet
+        how = f" (exit code {code})" if code is not None else ""
+        text = self._output.tail()
+        return how + (f"; it wrote:\n{text}" if text else "")
+
+    def stop(self) -> None:
+        """Ends it. Only the process that started it does."""
+        self._stop()
+
+    def after_fork(self) -> None:
+        """Leaves it to the parent.
+
+        The pipe to its stdin above all: it has to end when the owner does.
+        """
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+        self._process.returncode = 0  # keeps subprocess from waiting for what is no child here
+
+    def _wait_until_ready(self, seconds: float) -> None:
+        line = self._output.first_line(seconds)
+        try:
+            if line and json.loads(line)["listening"] == self.target:
+                return
+        except (ValueError, KeyError, TypeError):
+            pass
+        if line is None and self.running:
+            problem = f" within {seconds:g} s"
+        else:
+            self.has_died()
+            problem = ""
+        raise UnavailableError(f"the private server did not start{problem}{self.last_words()}")
+
+
+class _Output(threading.Thread):
+    """Reads what a process writes, so that it never waits, and keeps what may matter."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(name="gradwire-private-server", daemon=True)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._stdout: IO[bytes] = process.stdout
+        self._stderr: IO[bytes] = process.stderr
+        self._changed = threading.Condition()
+        self._head = b""
+        self._tail = b""
+        self._open = True
+
+    def first_line(self, seconds: float) -> bytes | None:
+        """Returns the first line on stdout; what there is if that ended; None if it is late."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: b"\n" in self._head or not self._open, seconds):
+                return None
+            return self._head.partition(b"\n")[0]
+
+    def tail(self) -> str:
+        """Returns the last lines on stderr."""
+        with self._changed:
+            lines = self._tail.decode(errors="replace").splitlines()
+        return "\n".join(lines[-_TAIL_LINES:])
+
+    def run(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            for stream in (self._stdout, self._stderr):
+                selector.register(stream, selectors.EVENT_READ)
+            while selector.get_map():
+                for key, _ in selector.select():
+                    chunk = os.read(key.fd, 65_536)
+                    if not chunk:
+                        selector.unregister(key.fileobj)
+                    self._take(key.fileobj is self._stdout, chunk)
+        self._stdout.close()
+        self._stderr.close()
+
+    def _take(self, from_stdout: bool, chunk: bytes) -> None:
+        with self._changed:
+            if not from_stdout:
+                self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
+            elif not chunk:
+                self._open = False
+            elif b"\n" not in self._head:
+                self._head = (self._head + chunk)[:_TAIL_BYTES]
+            self._changed.notify_all()
+
+
+def _stop(process: subprocess.Popen[bytes], directory: str, owner: int) -> None:
+    if os.getpid() != owner:
+        return
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _check_installed() -> None:
+    for module in ("gradwire_server", "jax"):
+        if importlib.util.find_spec(module) is None:
+            raise UnavailableError(f"a private server needs `{module}`. {_INSTALL}")
+
+
+def _command(target: str) -> list[str]:
+    # -P: the current folder must not shadow modules.
+    command = [sys.executable, "-P", "-m", "gradwire_server", "--embedded", "--listen", target]
+    # Who closes the connection waits for nothing any more.
+    command += ["--metrics", "off", "--grace", "0"]
+    cache = os.environ.get("GRADWIRE_CACHE_DIR")
+    return [*command, "--cache-dir", cache] if cache else command
+
+
+def _environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    # By default JAX takes three quarters of a GPU's memory, which the owner may use, too.
+    environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    environment["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # it never forks
+    # What this process finds by PYTHONPATH or by changing sys.path, the child must
+    # find as well; what is installed it finds by itself.
+    found = [_folder_of("gradwire"), _folder_of("gradwire_server")]
+    installed = {
+        os.path.realpath(path) for path in (*site.getsitepackages(), site.getusersitepackages())
+    }
+    extra = [path for path in dict.fromkeys(found) if path and path not in installed]
+    rest = environment.get("PYTHONPATH")
+    if extra:
+        environment["PYTHONPATH"] = os.pathsep.join([*extra, rest] if rest else extra)
+    return environment
+
+
+def _folder_of(package: str) -> str | None:
+    """Returns the folder that a package was found in."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return os.path.realpath(Path(next(iter(spec.submodule_search_locations))).parent)

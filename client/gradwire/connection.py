@@ -1,0 +1,244 @@
+"""Connections as callers see them: making them, entering them, finding the one to use."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import numpy.typing as npt
+
+from gradwire import forks
+from gradwire.call import client_version
+from gradwire.channel import Channel
+from gradwire.errors import InvalidInputError, UnavailableError, UnsupportedError, VersionError
+from gradwire.exchange import Exchange, Reply, Transport
+from gradwire.opset.core import OPSET_VERSION
+from gradwire.options import COMPUTE_SECONDS, Options, check_options
+from gradwire.scope import Scope
+from gradwire.tensors import Array, Dtype
+from gradwire.v1 import service_pb2
+
+__all__ = ["Connection", "Reply", "connect", "current_connection"]
+
+
+class Connection:
+    """A server, and how it is to compute. Made by ``connect`` and ``local``; thread-safe.
+
+    Within ``with connection:`` it is what calls use that name no other; the end
+    of the outermost such block closes it.
+
+    Attributes:
+        precision: How float32 matrix products are computed.
+        float_dtype: What all floating values are converted to, if not None.
+    """
+
+    def __init__(self, transport: Transport, options: Options) -> None:
+        self.precision: str = options.precision
+        self.float_dtype: Dtype | None = options.float_dtype
+        self._transport = transport
+        self._exchange = Exchange(transport, options)
+        self._closed = False
+
+    @property
+    def target(self) -> str:
+        """The address of the server."""
+        return self._transport.target
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._closed
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.target}{' (closed)' if self._closed else ''}>"
+
+    def __enter__(self) -> Self:
+        if self._closed:
+            raise UnavailableError(f"`{self.target}`: this connection is closed")
+        _ENTERED.enter(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if _ENTERED.exit(self):
+            self.close()
+
+    def close(self) -> None:
+        """Ends the connection. Calls in flight fail, and later ones as well."""
+        self._closed = True
+        _ENTERED.forget(self)
+        self._transport.close()
+
+    def info(self) -> service_pb2.GetServerInfoResponse:
+        """Returns what the server is, offers and allows.
+
+        Raises:
+            UnavailableError: no server can be reached within 5 s.
+        """
+        return self._exchange.info()
+
+    def prepare(
+        self, program: bytes, *, batch_sizes: Sequence[int] = (), timeout: float | None = None
+    ) -> service_pb2.Plan:
+        """Has a program validated and compiled.
+
+        Args:
+            program: A serialised ``Program``.
+            batch_sizes: The batch sizes to compile a mapped program for now.
+            timeout: Seconds for all of it; 10 min by default.
+
+        Raises:
+            GradwireError: the class says what failed.
+        """
+        return self._exchange.prepare(program, batch_sizes, timeout)
+
+    def compute(
+        self, program: bytes, inputs: Sequence[Array], *, timeout: float | None = None
+    ) -> Reply:
+        """Runs a program; prepares it first if this connection has not done so.
+
+        Args:
+            program: A serialised ``Program``.
+            inputs: One array for each parameter of its entry.
+            timeout: Seconds for all of it. By default those of the connection,
+                and 10 min more if the program has to be compiled.
+
+        Raises:
+            GradwireError: the class says what failed.
+        """
+        return self._exchange.compute(program, inputs, timeout)
+
+
+def connect(
+    target: str,
+    *,
+    tls: object = None,
+    token: object = None,
+    timeout: float = COMPUTE_SECONDS,
+    affinity: str | None = None,
+    precision: str = "highest",
+    float_dtype: npt.DTypeLike | None = None,
+) -> Connection:
+    """Connects to a server, and makes sure that the two understand each other.
+
+    Args:
+        target: Where it listens: ``host:port`` or ``unix:/path``.
+        tls: Not offered yet.
+        token: Not offered yet.
+        timeout: Seconds that one run may take.
+        affinity: Balancers send calls with the same affinity to the same server.
+            By default they go by the program.
+        precision: How float32 matrix products are computed: ``highest`` (true
+            float32), ``high`` or ``fast`` (TF32 on recent GPUs).
+        float_dtype: Converts all floating values to this dtype.
+
+    Returns:
+        The connection: a context manager that can also be held and passed.
+
+    Raises:
+        UnavailableError: no server can be reached within 5 s.
+        VersionError: the server is of a version that doesn't fit.
+        InvalidInputError: an argument is not as it must be.
+        UnsupportedError: ``tls`` or ``token`` is given.
+    """
+    for name, value in (("tls", tls), ("token", token)):
+        if value is not None:
+            raise UnsupportedError(
+                f"`{name}` is not offered by this version, which sends everything in the open; "
+                "use a Unix socket, a loopback address or a tunnel",
+                field=name,
+            )
+    if not target:
+        raise InvalidInputError(
+            f"`target` must be an address such as host:8701; got {target!r}", field="target"
+        )
+    options = check_options(
+        timeout=timeout, affinity=affinity, precision=precision, float_dtype=float_dtype
+    )
+    connection = Connection(Channel(target), options)
+    try:
+        check_version(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def check_version(connection: Connection) -> None:
+    """Asks the server whether it understands this client.
+
+    Raises:
+        VersionError: it doesn't.
+        UnavailableError: there is no answer.
+    """
+    try:
+        info = connection.info()
+    except UnsupportedError as error:
+        raise VersionError(
+            f"`{connection.target}`: there is a gRPC server, but it offers no `gradwire.v1`"
+        ) from error
+    if OPSET_VERSION not in info.opsets:
+        raise VersionError(
+            f"`{connection.target}` must offer opset {OPSET_VERSION}, in which "
+            f"{client_version()} writes; got gradwire {info.server_version} with "
+            f"{sorted(info.opsets)}. Install the same version of gradwire on both sides"
+        )
+
+
+def current_connection() -> Connection:
+    """Returns the connection that calls use which name no other.
+
+    It is the innermost that was entered in this context; else the one that was
+    last entered in this process and is still open; else one to the address in
+    the environment variable GRADWIRE_TARGET; else one to a private server.
+
+    Raises:
+        UnavailableError: there is none, and none can be made.
+        VersionError: the server at GRADWIRE_TARGET doesn't fit.
+    """
+    entered = _ENTERED.innermost()
+    if entered is not None:
+        return entered
+    return _DEFAULTS.get(os.environ.get("GRADWIRE_TARGET", ""))
+
+
+class _Defaults:
+    """The connections that nobody made: one for each value of GRADWIRE_TARGET."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connections: dict[str, Connection] = {}
+        forks.register(self)
+
+    def after_fork(self) -> None:
+        """Replaces the lock. The connections look after themselves."""
+        self._lock = threading.Lock()
+
+    def get(self, target: str) -> Connection:
+        with self._lock:  # so that threads which come first together start one server
+            connection = self._connections.get(target)
+            if connection is None or connection.closed:
+                connection = self._connections[target] = self._make(target)
+            return connection
+
+    def _make(self, target: str) -> Connection:
+        if not target:
+            from gradwire.local import local  # it builds on this module
+
+            return local()
+        try:
+            return connect(target)
+        except Exception as error:
+            error.add_note("(the address is that of the environment variable GRADWIRE_TARGET)")
+            raise
+
+
+_ENTERED: Scope[Connection] = Scope("gradwire_connections")
+_DEFAULTS = _Defaults()

@@ -1,0 +1,254 @@
+"""Preparing and computing: which messages go to a server, and what its answers mean.
+
+It knows plans, deadlines and retries. How a message travels is the transport's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, TypeVar
+
+from gradwire import forks
+from gradwire.call import Call, program_key
+from gradwire.errors import (
+    DeadlineError,
+    InternalError,
+    InvalidInputError,
+    LimitExceededError,
+    PlanNotFoundError,
+    UnavailableError,
+)
+from gradwire.options import PRECISIONS, PREPARE_SECONDS, Options, check_timeout
+from gradwire.retry import Failure, RetryBudget, call_with_retries
+from gradwire.tensors import Array, decode_tensor, encode_tensor
+from gradwire.v1 import service_pb2 as pb
+
+Request: TypeAlias = pb.PrepareRequest | pb.ComputeRequest | pb.GetServerInfoRequest
+Answer = TypeVar("Answer", pb.PrepareResponse, pb.ComputeResponse, pb.GetServerInfoResponse)
+
+CONNECT_SECONDS = 5.0
+"""Within this time a server that is there says what it is."""
+MAX_MESSAGE_BYTES = 64 * 2**20
+"""The largest request and the largest answer, at both ends."""
+MAX_REMEMBERED_PLANS = 4096
+
+_POLL_SECONDS = 10
+# While it compiles, the server is asked again this often, so that no proxy on
+# the way takes the call for dead.
+
+
+class Transport(Protocol):
+    """What carries one message to the server and its answer back. Thread-safe."""
+
+    @property
+    def target(self) -> str:
+        """The address, for messages."""
+
+    def attempt(
+        self, call: Call, method: str, request: Request, answer: type[Answer], seconds: float
+    ) -> Answer | Failure:
+        """Calls once.
+
+        Args:
+            call: What the attempt belongs to.
+            method: The name of the method.
+            request: What to send.
+            answer: The type of what comes back.
+            seconds: How long it may take.
+
+        Raises:
+            LimitExceededError: the request is larger than a message may be.
+        """
+
+    def close(self) -> None:
+        """Ends it; calls in flight fail, and later ones as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to one run.
+
+    Attributes:
+        outputs: One array for each result of the program; they are writable.
+        non_finite: The number of elements of each that are NaN or infinite.
+        timing: Where the server spent its time.
+        plan_id: The plan that ran.
+        replica_id: The server that answered.
+        call_id: The call, as in the server's log.
+    """
+
+    outputs: list[Array]
+    non_finite: tuple[int, ...]
+    timing: pb.Timing
+    plan_id: str
+    replica_id: str
+    call_id: str
+
+
+class Exchange:
+    """The calls of one connection, and the plans that it has met. Thread-safe."""
+
+    def __init__(self, transport: Transport, options: Options) -> None:
+        self._transport = transport
+        self._options = options
+        self._budget = RetryBudget()
+        self._lock = threading.Lock()
+        self._plan_ids: OrderedDict[str, str] = OrderedDict()
+        forks.register(self)
+
+    def after_fork(self) -> None:
+        """Replaces the lock, which a thread of the parent may hold."""
+        self._lock = threading.Lock()
+
+    def info(self) -> pb.GetServerInfoResponse:
+        """Asks the server what it is. See ``Connection.info``."""
+        call = self._new_call(program_key(b"", self._options.precision), CONNECT_SECONDS)
+        try:
+            return self._send(
+                call, "GetServerInfo", pb.GetServerInfoRequest(), pb.GetServerInfoResponse
+            )
+        except DeadlineError as error:
+            raise UnavailableError(error.message, call_id=error.call_id) from None
+
+    def prepare(self, program: bytes, batch_sizes: Sequence[int], timeout: float | None) -> pb.Plan:
+        """Has a program compiled. See ``Connection.prepare``."""
+        key = program_key(program, self._options.precision)
+        call = self._new_call(key, PREPARE_SECONDS if timeout is None else check_timeout(timeout))
+        return self._prepare(program, key, call, batch_sizes)
+
+    def compute(self, program: bytes, inputs: Sequence[Array], timeout: float | None) -> Reply:
+        """Runs a program. See ``Connection.compute``."""
+        check_size(sum(array.nbytes for array in inputs))
+        key = program_key(program, self._options.precision)
+        more_seconds = PREPARE_SECONDS if timeout is None else 0.0
+        call = self._new_call(
+            key, self._options.timeout if timeout is None else check_timeout(timeout)
+        )
+        plan_id = self._recall(key)
+        if plan_id is None:
+            plan_id = self._prepare_within(program, key, call, more_seconds)
+        request = pb.ComputeRequest(plan_id=plan_id)
+        for array in inputs:
+            # Passed to the constructors, a large array would be copied four times more.
+            request.inputs.add().tensor.CopyFrom(encode_tensor(array))
+        try:
+            response = self._send(call, "Compute", request, pb.ComputeResponse)
+        except PlanNotFoundError:
+            response = self._compute_anew(program, key, call, request, more_seconds)
+        if response.plan_id != plan_id:
+            self._remember(key, response.plan_id)
+        return self._reply(response, call)
+
+    def _prepare_within(self, program: bytes, key: str, call: Call, more_seconds: float) -> str:
+        """Prepares as a part of a call, and puts its deadline off by what that took."""
+        start = time.monotonic()
+        deadline = call.deadline
+        call.deadline += more_seconds
+        plan_id = self._prepare(program, key, call, ()).id
+        call.deadline = deadline + min(time.monotonic() - start, more_seconds)
+        call.attempts = 0
+        return plan_id
+
+    def _prepare(self, program: bytes, key: str, call: Call, batch_sizes: Sequence[int]) -> pb.Plan:
+        request = self._prepare_request(program, batch_sizes)
+        while True:
+            response = self._send(call, "Prepare", request, pb.PrepareResponse)
+            if response.HasField("plan"):
+                self._remember(key, response.plan.id)
+                return response.plan
+            pause = max(response.poll_after.ToTimedelta().total_seconds(), 0.01)
+            if pause >= call.left():
+                text = f"`{self._transport.target}`: the program is still being compiled"
+                raise DeadlineError(text, call_id=call.id)
+            time.sleep(pause)
+
+    def _compute_anew(
+        self, program: bytes, key: str, call: Call, request: pb.ComputeRequest, more_seconds: float
+    ) -> pb.ComputeResponse:
+        """Sends the program along: the server no longer holds its plan."""
+        inline = self._prepare_request(program, ())
+        if request.ByteSize() + inline.ByteSize() + 1024 > MAX_MESSAGE_BYTES:
+            request.plan_id = self._prepare_within(program, key, call, more_seconds)
+        else:
+            request.inline.CopyFrom(inline)
+            call.deadline += more_seconds
+        try:
+            return self._send(call, "Compute", request, pb.ComputeResponse)
+        except PlanNotFoundError as error:
+            text = f"`{self._transport.target}`: a plan was forgotten as soon as it was made"
+            raise InternalError(text, call_id=call.id) from error
+
+    def _prepare_request(self, program: bytes, batch_sizes: Sequence[int]) -> pb.PrepareRequest:
+        request = pb.PrepareRequest(
+            program=program,
+            precision=PRECISIONS[self._options.precision],
+            batch_sizes=batch_sizes,
+        )
+        request.max_wait.FromSeconds(_POLL_SECONDS)
+        return request
+
+    def _new_call(self, key: str, seconds: float) -> Call:
+        return Call(self._options.affinity or key, seconds)
+
+    def _send(self, call: Call, method: str, request: Request, answer: type[Answer]) -> Answer:
+        def attempt(left: float) -> Answer | Failure:
+            request.context.CopyFrom(call.next_context())
+            return self._transport.attempt(call, method, request, answer, left)
+
+        return call_with_retries(attempt, deadline=call.deadline, budget=self._budget)
+
+    def _reply(self, response: pb.ComputeResponse, call: Call) -> Reply:
+        try:
+            # Copies, for the message's own bytes are read-only.
+            outputs = [
+                decode_tensor(output.tensor, f"outputs[{position}]").copy()
+                for position, output in enumerate(response.outputs)
+            ]
+        except InvalidInputError as error:
+            text = f"`{self._transport.target}`: an answer that can't be read: {error.message}"
+            raise InternalError(text, call_id=call.id) from error
+        return Reply(
+            outputs,
+            tuple(output.non_finite for output in response.outputs),
+            response.timing,
+            response.plan_id,
+            response.replica_id,
+            call.id,
+        )
+
+    def _recall(self, key: str) -> str | None:
+        with self._lock:
+            if key not in self._plan_ids:
+                return None
+            self._plan_ids.move_to_end(key)
+            return self._plan_ids[key]
+
+    def _remember(self, key: str, plan_id: str) -> None:
+        with self._lock:
+            self._plan_ids[key] = plan_id
+            while len(self._plan_ids) > MAX_REMEMBERED_PLANS:
+                self._plan_ids.popitem(last=False)
+
+
+def check_size(size: int, call_id: str = "") -> None:
+    """Checks the bytes of a request before they are sent.
+
+    Raises:
+        LimitExceededError: they are too many.
+    """
+    if size > MAX_MESSAGE_BYTES:
+        metadata = {
+            "limit": "max_message_bytes",
+            "allowed": str(MAX_MESSAGE_BYTES),
+            "got": str(size),
+        }
+        raise LimitExceededError(
+            f"a request must have at most {MAX_MESSAGE_BYTES} bytes (64 MiB), program and inputs "
+            f"together; got {size}",
+            metadata=metadata,
+            call_id=call_id,
+        )

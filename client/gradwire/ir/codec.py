@@ -1,0 +1,194 @@
+"""Programs to bytes and back. Strict: what it doesn't understand in full, it refuses.
+
+Knows the form of a program and none of its rules.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from gradwire.errors import InvalidInputError, InvalidProgramError, Reason, UnsupportedError
+from gradwire.ir.attrs import decode_attr, encode_attr, kind_in_table, read_located
+from gradwire.ir.limits import ProgramLimits, exceeded
+from gradwire.ir.program import Constant, Function, Node, Param, Program
+from gradwire.ir.strict import has_unknown_fields, reject_unknown_fields
+from gradwire.opset import OPSET_VERSION
+from gradwire.opset.core import AttrValue
+from gradwire.tensors import decode_tensor, decode_type, encode_tensor, encode_type
+from gradwire.v1 import function_pb2 as pb
+
+_MALFORMED = Reason.ERROR_REASON_MALFORMED_PROGRAM
+_PLACE = re.compile(r"functions\[(\d+)\](?:\.nodes\[(\d+)\])?")
+
+
+def encode_program(program: Program) -> bytes:
+    """Writes a program. Equal programs give equal bytes.
+
+    Values are never converted: one that isn't of the table's kind travels as
+    what it is, for the reader to refuse.
+
+    Raises:
+        InvalidProgramError: a value that has no place on the wire.
+    """
+    message = pb.Program(opset=program.opset, entry=program.entry, mapped=program.mapped)
+    for index, function in enumerate(program.functions):
+        where = f"functions[{index}]"
+        target = message.functions.add(name=function.name, results=function.results)
+        for param in function.params:
+            target.params.add(id=param.id, type=encode_type(param.type))
+        for position, constant in enumerate(function.constants):
+            try:
+                value = encode_tensor(constant.value)
+            except InvalidInputError as error:
+                raise InvalidProgramError(
+                    error.message,
+                    field=f"{where}.constants[{position}].value",
+                    function=index,
+                ) from None
+            target.constants.add(id=constant.id, value=value)
+        for position, node in enumerate(function.nodes):
+            written = target.nodes.add(
+                op=node.op, inputs=node.inputs, outputs=node.outputs, functions=node.functions
+            )
+            for name in sorted(node.attrs):
+                attr = written.attrs.add(name=name)
+                try:
+                    encode_attr(attr.value, node.attrs[name], kind_in_table(node.op, name))
+                except (KeyError, ValueError) as error:
+                    path = f"{where}.nodes[{position}].attrs"
+                    raise InvalidProgramError(
+                        f"`{path}` must have a value for `{name}` that fits the wire; "
+                        f"got {node.attrs[name]!r}: {error}",
+                        field=path,
+                        function=index,
+                        node=position,
+                    ) from None
+    return message.SerializeToString(deterministic=True)
+
+
+def decode_program(data: bytes, limits: ProgramLimits) -> Program:
+    """Reads a program. Its rules remain to be checked by ``infer_program``.
+
+    Raises:
+        LimitExceededError: too many bytes or items.
+        InvalidProgramError: the bytes are no program, hold a field that this
+            version doesn't know, or leave out what is required.
+        UnsupportedError: unknown opset; its programs may look otherwise.
+    """
+    if len(data) > limits.max_program_bytes:
+        raise exceeded("max_program_bytes", limits.max_program_bytes, len(data))
+    message = _parse(data)
+    if message.opset != OPSET_VERSION:
+        raise UnsupportedError(
+            f"`opset` must be {OPSET_VERSION}; got {message.opset}",
+            reason=Reason.ERROR_REASON_UNKNOWN_OPSET,
+            field="opset",
+        )
+    _count_items(message, limits.max_program_items)
+    if has_unknown_fields(message):
+        _refuse_unknown_fields(_parse(data))
+    return Program(
+        tuple(_decode_function(f, index) for index, f in enumerate(message.functions)),
+        message.entry,
+        tuple(message.mapped),
+        message.opset,
+    )
+
+
+def _parse(data: bytes) -> pb.Program:
+    message = pb.Program()
+    try:
+        message.ParseFromString(data)
+    except (DecodeError, UnicodeDecodeError):  # the latter without the C extension
+        raise InvalidProgramError(
+            "`program` must be a serialised gradwire.v1.Program; the bytes don't parse",
+            reason=_MALFORMED,
+            field="program",
+        ) from None
+    return message
+
+
+def _refuse_unknown_fields(message: pb.Program) -> None:
+    try:
+        reject_unknown_fields(message, "", reason=_MALFORMED)
+    except InvalidProgramError as error:
+        if found := _PLACE.match(error.field):
+            error.function = int(found[1])
+            error.node = int(found[2]) if found[2] else None
+        raise
+
+
+def _count_items(message: pb.Program, allowed: int) -> None:
+    """Bounds messages and list elements before a Python object is made of each.
+
+    A sub-message takes two bytes on the wire and a hundred or more in memory.
+    """
+    got = 0
+
+    def add(*lists: Any) -> None:
+        nonlocal got
+        got += sum(map(len, lists))
+        if got > allowed:
+            raise exceeded("max_program_items", allowed, got)
+
+    add(message.functions, message.mapped)
+    for function in message.functions:
+        add(function.params, function.constants, function.nodes, function.results)
+        for node in function.nodes:
+            add(node.inputs, node.outputs, node.attrs, node.functions)
+            for attr in node.attrs:
+                value = attr.value
+                add(value.ints.values, value.doubles.values, value.strings.values)
+                add(value.index.items)
+
+
+def _decode_function(message: pb.Function, index: int) -> Function:
+    where = f"functions[{index}]"
+    params = tuple(
+        Param(
+            param.id,
+            read_located(decode_type, param.type, f"{where}.params[{position}].type", index),
+        )
+        for position, param in enumerate(message.params)
+    )
+    constants = tuple(
+        Constant(
+            c.id,
+            read_located(decode_tensor, c.value, f"{where}.constants[{position}].value", index),
+        )
+        for position, c in enumerate(message.constants)
+    )
+    nodes = tuple(
+        Node(
+            node.op,
+            tuple(node.inputs),
+            tuple(node.outputs),
+            _decode_attrs(node, index, position) if node.attrs else {},
+            tuple(node.functions),
+        )
+        for position, node in enumerate(message.nodes)
+    )
+    return Function(message.name, params, constants, nodes, tuple(message.results))
+
+
+def _decode_attrs(node: pb.Node, function: int, position: int) -> dict[str, AttrValue]:
+    attrs: dict[str, AttrValue] = {}
+    last = ""
+    for place, attr in enumerate(node.attrs):
+        where = f"functions[{function}].nodes[{position}].attrs[{place}]"
+        name = attr.name
+        if name <= last:
+            raise InvalidProgramError(
+                f"`{where}.name` must come after the name before it, {last[:80]!r}; "
+                f"got {name[:80]!r}",
+                field=f"{where}.name",
+                function=function,
+                node=position,
+            )
+        last = name
+        wanted = kind_in_table(node.op, name)
+        attrs[name] = decode_attr(attr.value, wanted, f"{where}.value", function, position)
+    return attrs

@@ -1,0 +1,50 @@
+"""The bounds on a program. The server sets and reports them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradwire.errors import LimitExceededError
+from gradwire.tensors import MAX_DIM
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramLimits:
+    """Bounds on one program, each a field of the server's settings.
+
+    Attributes:
+        max_program_bytes: Serialised program, checked before it is parsed.
+        max_program_items: Messages and list elements in it, counted before
+            a Python object is made of each.
+        max_nodes: Nodes after every call is written out.
+        max_nesting: Functions that use functions that use functions ...
+        max_derivative_order: Orders of differentiation applied to one value.
+        max_trip_count: Runs of the body of one loop.
+        max_tensor_elements: Elements of one tensor, intermediates of
+            derivatives included.
+        max_tensor_bytes: Bytes of one tensor.
+        max_constant_bytes: Bytes of all constants together.
+    """
+
+    max_program_bytes: int = 4 * 2**20
+    max_program_items: int = 250_000
+    max_nodes: int = 20_000
+    max_nesting: int = 32
+    max_derivative_order: int = 6
+    max_trip_count: int = 1_000_000
+    max_tensor_elements: int = MAX_DIM
+    max_tensor_bytes: int = 8 * 2**30
+    max_constant_bytes: int = 2**20
+
+
+def exceeded(
+    limit: str, allowed: int, got: int, *, function: int | None = None, node: int | None = None
+) -> LimitExceededError:
+    """Makes the error for a bound that is passed."""
+    return LimitExceededError(
+        f"`{limit}` is {allowed} on this server; got {got}",
+        field=limit,
+        function=function,
+        node=node,
+        metadata={"limit": limit, "allowed": str(allowed), "got": str(got)},
+    )

@@ -1,0 +1,136 @@
+"""NumPy functions that choose between elements, round them or take their parts."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from gradwire.numpy_api.registry import implements, refuse_options, strong
+from gradwire.numpy_api.ufuncs import truth
+from gradwire.tensors import is_complex, is_inexact
+from gradwire.trace.traced import Traced, refuse
+from gradwire.trace.values import apply, as_traced, convert, promote
+
+
+@implements("where")
+def where(condition: Any, x: Any = None, y: Any = None, /) -> Traced:
+    """``np.where`` with three arguments."""
+    if x is None or y is None:
+        refuse(
+            "np.where(condition) has no fixed shape; write np.where(condition, x, y), "
+            "or work with the condition itself"
+        )
+    return apply("where", truth(condition), *promote([x, y]))
+
+
+@implements("select")
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Traced:
+    """``np.select``: the first choice whose condition holds."""
+    if len(condlist) != len(choicelist) or not len(condlist):
+        raise ValueError("list of cases must be same length as list of conditions, and not empty")
+    *choices, result = promote([*map(strong, choicelist), default])
+    for condition, choice in reversed(list(zip(condlist, choices, strict=True))):
+        result = where(condition, choice, result)
+    return result
+
+
+@implements("clip")
+def clip(
+    a: Any,
+    a_min: Any = None,
+    a_max: Any = None,
+    out: Any = None,
+    *,
+    min: Any = None,
+    max: Any = None,
+    **options: Any,
+) -> Any:
+    """``np.clip``."""
+    refuse_options("clip", out=out, **options)
+    low = a_min if min is None else min
+    high = a_max if max is None else max
+    if low is None and high is None:
+        return strong(a)
+    if low is None:
+        return np.minimum(a, high)
+    if high is None:
+        return np.maximum(a, low)
+    x, low, high = promote([a, low, high])
+    if x.dtype.kind == "b":
+        return np.minimum(np.maximum(x, low), high)
+    return apply("clip", x, low, high)
+
+
+@implements("round", "around")
+def round_(a: Any, decimals: Any = 0, out: Any = None) -> Any:
+    """``np.round``: ties go to the even neighbour."""
+    refuse_options("round", out=out)
+    x, places = strong(a), operator.index(decimals)
+    if is_complex(x.dtype):
+        return _from_parts(round_(np.real(x), places), round_(np.imag(x), places), x)
+    if not is_inexact(x.dtype):
+        if x.dtype.kind == "b" or places < 0:
+            refuse(f"np.round of {x.dtype} can't be traced with decimals={places}; write x // n")
+        return x
+    if not places:
+        return np.rint(x)
+    scale = 10.0 ** abs(places)
+    return np.rint(x * scale) / scale if places > 0 else np.rint(x / scale) * scale
+
+
+def _from_parts(real: Any, imag: Any, like: Traced) -> Any:
+    return convert(real + 1j * imag, like.dtype)
+
+
+@implements("fix")
+def fix(x: Any, out: Any = None) -> Any:
+    """``np.fix``."""
+    refuse_options("fix", out=out)
+    return np.trunc(x)
+
+
+@implements("real")
+def real(val: Any) -> Traced:
+    """``np.real``."""
+    x = as_traced(val)
+    return apply("real", x) if is_complex(x.dtype) else x
+
+
+@implements("imag")
+def imag(val: Any) -> Traced:
+    """``np.imag``: zeros for real arrays."""
+    x = as_traced(val)
+    if is_complex(x.dtype):
+        return apply("imag", x)
+    return apply("full", convert(0, x.dtype), shape=x.shape)
+
+
+@implements("angle")
+def angle(z: Any, deg: bool = False) -> Any:
+    """``np.angle``."""
+    x = strong(z)
+    imaginary = imag(x) if is_complex(x.dtype) else 0
+    result = np.arctan2(imaginary, real(x))
+    return result * (180 / np.pi) if deg else result
+
+
+@implements("nan_to_num")
+def nan_to_num(
+    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
+    """``np.nan_to_num``; always a copy."""
+    value = strong(x)
+    if not is_inexact(value.dtype):
+        return value
+    if is_complex(value.dtype):
+        parts = [nan_to_num(part(value), copy, nan, posinf, neginf) for part in (real, imag)]
+        return _from_parts(parts[0], parts[1], value)
+    limits = np.finfo(value.dtype)
+    high = float(limits.max) if posinf is None else posinf
+    low = float(limits.min) if neginf is None else neginf
+    infinite = np.isinf(value)
+    result = where(np.isnan(value), convert(nan, value.dtype), value)
+    result = where(np.logical_and(infinite, value > 0), convert(high, value.dtype), result)
+    return where(np.logical_and(infinite, value < 0), convert(low, value.dtype), result)

@@ -1,0 +1,76 @@
+"""``ufunc.reduce``, ``ufunc.accumulate`` and ``ufunc.outer`` of traced arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gradwire.numpy_api.reductions import (
+    in_dtype,
+    mean_dtype,
+    reduce_along,
+    run_along,
+    total_dtype,
+)
+from gradwire.numpy_api.registry import refuse_options, strong
+from gradwire.tensors import Dtype
+from gradwire.trace.traced import UFUNC_METHODS, UFUNCS, Traced
+from gradwire.trace.values import apply
+
+_REDUCTIONS: dict[np.ufunc, tuple[str, Callable[[Dtype], Dtype]]] = {
+    np.add: ("sum", total_dtype),
+    np.multiply: ("prod", total_dtype),
+    np.maximum: ("max", lambda d: d),
+    np.minimum: ("min", lambda d: d),
+    np.logical_and: ("all", lambda d: d),
+    np.logical_or: ("any", lambda d: d),
+    np.logaddexp: ("logsumexp", mean_dtype),
+}
+_ACCUMULATIONS: dict[np.ufunc, tuple[str, Callable[[Dtype], Dtype]]] = {
+    np.add: ("cumulative_sum", total_dtype),
+    np.multiply: ("cumulative_prod", total_dtype),
+    np.maximum: ("cumulative_max", lambda d: d),
+    np.minimum: ("cumulative_min", lambda d: d),
+    np.logaddexp: ("cumulative_logsumexp", mean_dtype),
+}
+
+
+def _reduce_method(name: str, op: str, default: Callable[[Dtype], Dtype]) -> Callable[..., Traced]:
+    def reduce(
+        a: Any, axis: Any = 0, dtype: Any = None, keepdims: Any = False, initial: Any = None
+    ) -> Traced:
+        refuse_options(
+            f"{name}.reduce", "combine its result with the initial value", initial=initial
+        )
+        return reduce_along(op, in_dtype(a, dtype, default), axis, keepdims)
+
+    return reduce
+
+
+def _accumulate_method(op: str, default: Callable[[Dtype], Dtype]) -> Callable[..., Traced]:
+    def accumulate(a: Any, axis: Any = 0, dtype: Any = None) -> Traced:
+        return run_along(in_dtype(a, dtype, default), op, axis)
+
+    return accumulate
+
+
+def outer_method(ufunc: np.ufunc) -> Callable[..., Any]:
+    """Returns ``ufunc.outer``: every element of one operand with every one of the other."""
+
+    def outer(a: Any, b: Any, **kwargs: Any) -> Any:
+        x, y = strong(a), strong(b)
+        if not y.ndim:
+            return ufunc(x, y, **kwargs)
+        return ufunc(apply("reshape", x, shape=x.shape + (1,) * y.ndim), y, **kwargs)
+
+    return outer
+
+
+for _ufunc, (_op, _default) in _REDUCTIONS.items():
+    UFUNC_METHODS[_ufunc, "reduce"] = _reduce_method(_ufunc.__name__, _op, _default)
+for _ufunc, (_op, _default) in _ACCUMULATIONS.items():
+    UFUNC_METHODS[_ufunc, "accumulate"] = _accumulate_method(_op, _default)
+for _ufunc in [ufunc for ufunc in UFUNCS if ufunc.nin == 2 and ufunc.signature is None]:
+    UFUNC_METHODS[_ufunc, "outer"] = outer_method(_ufunc)

@@ -1,0 +1,250 @@
+"""NumPy's ufuncs on traced operands, with the dtypes that NumPy gives them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from copy import copy
+from typing import Any
+
+import numpy as np
+
+from gradwire.tensors import is_inexact
+from gradwire.trace.traced import UFUNCS, Traced, refuse
+from gradwire.trace.values import (
+    apply,
+    as_operand,
+    as_traced,
+    convert,
+    dtype_of,
+    is_weak,
+    promote,
+    resolve,
+)
+
+_DIRECT: dict[np.ufunc, str] = {
+    np.absolute: "abs",
+    np.add: "add",
+    np.arccos: "acos",
+    np.arccosh: "acosh",
+    np.arcsin: "asin",
+    np.arcsinh: "asinh",
+    np.arctan: "atan",
+    np.arctan2: "atan2",
+    np.arctanh: "atanh",
+    np.bitwise_and: "bitwise_and",
+    np.bitwise_or: "bitwise_or",
+    np.bitwise_xor: "bitwise_xor",
+    np.cbrt: "cbrt",
+    np.conjugate: "conj",
+    np.copysign: "copysign",
+    np.cos: "cos",
+    np.cosh: "cosh",
+    np.exp: "exp",
+    np.exp2: "exp2",
+    np.expm1: "expm1",
+    np.floor_divide: "floor_divide",
+    np.fmod: "fmod",
+    np.heaviside: "heaviside",
+    np.hypot: "hypot",
+    np.invert: "bitwise_invert",
+    np.left_shift: "bitwise_left_shift",
+    np.log: "log",
+    np.log10: "log10",
+    np.log1p: "log1p",
+    np.log2: "log2",
+    np.logaddexp: "logaddexp",
+    np.maximum: "maximum",
+    np.minimum: "minimum",
+    np.multiply: "multiply",
+    np.negative: "negative",
+    np.nextafter: "nextafter",
+    np.reciprocal: "reciprocal",
+    np.remainder: "remainder",
+    np.right_shift: "bitwise_right_shift",
+    np.sign: "sign",
+    np.sin: "sin",
+    np.sinh: "sinh",
+    np.sqrt: "sqrt",
+    np.square: "square",
+    np.subtract: "subtract",
+    np.tan: "tan",
+    np.tanh: "tanh",
+    np.true_divide: "divide",
+}
+"""Ufuncs that are an op once their operands have the dtypes of NumPy's loop."""
+
+_LN2 = math.log(2)
+
+_COMPARISONS: dict[np.ufunc, str] = {
+    np.equal: "equal",
+    np.not_equal: "not_equal",
+    np.less: "less",
+    np.less_equal: "less_equal",
+    np.greater: "greater",
+    np.greater_equal: "greater_equal",
+}
+_ROUNDINGS: dict[np.ufunc, str] = {
+    np.ceil: "ceil",
+    np.floor: "floor",
+    np.rint: "round",
+    np.trunc: "trunc",
+}
+_TESTS: dict[np.ufunc, tuple[str, bool]] = {
+    np.isfinite: ("isfinite", True),
+    np.isinf: ("isinf", False),
+    np.isnan: ("isnan", False),
+}
+_LOGICAL: dict[np.ufunc, str] = {
+    np.logical_and: "logical_and",
+    np.logical_not: "logical_not",
+    np.logical_or: "logical_or",
+    np.logical_xor: "logical_xor",
+}
+_ON_BOOL: dict[np.ufunc, str] = {
+    np.add: "logical_or",
+    np.maximum: "logical_or",
+    np.multiply: "logical_and",
+    np.minimum: "logical_and",
+}
+"""What arithmetic of truth values is in NumPy."""
+
+_OPERATORS = frozenset(
+    {
+        np.absolute,
+        np.add,
+        np.floor_divide,
+        np.multiply,
+        np.negative,
+        np.positive,
+        np.power,
+        np.remainder,
+        np.subtract,
+        np.true_divide,
+    }
+)
+"""Ufuncs behind Python's operators: of Python numbers they make Python numbers again."""
+
+MAX_INTEGER_POWER = 1024
+"""Past it x ** n is a power of real exponent."""
+
+
+def by_loop(ufunc: np.ufunc, operands: tuple[Any, ...], op: str, **attrs: Any) -> Traced:
+    """Adds the op for a ufunc, its operands converted as NumPy's loop takes them."""
+    values = [as_operand(value) for value in operands]
+    empty = (None,) * ufunc.nout
+    dtypes = resolve(lambda *d: ufunc.resolve_dtypes((*d, *empty))[: ufunc.nin], values)
+    converted = [convert(v, d) for v, d in zip(values, dtypes, strict=True)]
+    if dtypes[0].kind == "b" and ufunc in _ON_BOOL:
+        op = _ON_BOOL[ufunc]
+    if dtypes[0].kind == "b" and ufunc is np.absolute:
+        return Traced(converted[0].ref)
+    result = apply(op, *converted, **attrs)
+    weak = ufunc in _OPERATORS and all(is_weak(value) for value in values)
+    return Traced(result.ref, weak=True) if weak else result
+
+
+def truth(value: Any) -> Traced:
+    """Returns whether each element is not zero."""
+    traced = as_traced(value)
+    if traced.dtype.kind == "b":
+        return traced
+    return apply("not_equal", traced, convert(0, traced.dtype))
+
+
+def _direct(ufunc: np.ufunc, op: str) -> Callable[..., Traced]:
+    return lambda *operands, dtype=None: (
+        by_loop(ufunc, operands, op)
+        if dtype is None
+        else apply(op, *(convert(value, np.dtype(dtype)) for value in operands))
+    )
+
+
+def _comparison(op: str) -> Callable[..., Traced]:
+    def compared(x: Any, y: Any) -> Traced:
+        try:
+            operands = promote([x, y])
+        except OverflowError:
+            # A Python number lies outside of what the other's dtype holds.
+            if any(dtype_of(value) == np.uint64 for value in (x, y)):
+                raise
+            operands = [convert(value, np.dtype(np.int64)) for value in (x, y)]
+        return apply(op, *operands)
+
+    return compared
+
+
+def _rounding(ufunc: np.ufunc, op: str) -> Callable[..., Traced]:
+    def rounded(x: Any) -> Traced:
+        operand = as_operand(x)
+        (dtype,) = resolve(lambda d: ufunc.resolve_dtypes((d, None))[:1], [operand])
+        value = convert(operand, dtype)
+        return apply(op, value) if is_inexact(dtype) else Traced(value.ref)
+
+    return rounded
+
+
+def _test(op: str, if_exact: bool) -> Callable[..., Traced]:
+    def tested(x: Any) -> Traced:
+        traced = as_traced(x)
+        if is_inexact(traced.dtype):
+            return apply(op, traced)
+        return apply("broadcast_to", convert(if_exact, np.dtype(bool)), shape=traced.shape)
+
+    return tested
+
+
+def _logical(op: str) -> Callable[..., Traced]:
+    return lambda *operands: apply(op, *(truth(value) for value in operands))
+
+
+def power(x: Any, y: Any) -> Traced:
+    """``x ** y``; a fixed whole exponent is a product, as in NumPy."""
+    x, y = as_operand(x), as_operand(y)
+    if isinstance(x, Traced) and type(y) in (int, float) and float(y).is_integer():
+        (dtype, _) = resolve(lambda *d: np.power.resolve_dtypes((*d, None))[:2], [x, y])
+        if dtype.kind in "iu" and y < 0:
+            refuse("integers to negative integer powers are not allowed; write float(n)")
+        if abs(y) <= MAX_INTEGER_POWER:
+            result = apply("integer_pow", convert(x, dtype), exponent=int(y))
+            return Traced(result.ref, weak=x.weak)
+    return by_loop(np.power, (x, y), "pow")
+
+
+def matmul(x: Any, y: Any, **kwargs: Any) -> Traced:
+    """``x @ y`` with NumPy's dtypes."""
+    return by_loop(np.matmul, (x, y), "matmul", **kwargs)
+
+
+def _divmod(x: Any, y: Any) -> tuple[Any, Any]:
+    return np.floor_divide(x, y), np.remainder(x, y)
+
+
+def _angle_scale(factor: float) -> Callable[[Any], Any]:
+    return lambda x: np.multiply(x, factor)
+
+
+UFUNCS.update({ufunc: _direct(ufunc, op) for ufunc, op in _DIRECT.items()})
+UFUNCS.update({ufunc: _comparison(op) for ufunc, op in _COMPARISONS.items()})
+UFUNCS.update({ufunc: _rounding(ufunc, op) for ufunc, op in _ROUNDINGS.items()})
+UFUNCS.update({ufunc: _test(op, if_exact) for ufunc, (op, if_exact) in _TESTS.items()})
+UFUNCS.update({ufunc: _logical(op) for ufunc, op in _LOGICAL.items()})
+UFUNCS.update(
+    {
+        np.deg2rad: _angle_scale(np.pi / 180),
+        np.degrees: _angle_scale(180 / np.pi),
+        np.divmod: _divmod,
+        np.fabs: lambda x: by_loop(np.fabs, (x,), "abs"),
+        np.float_power: lambda x, y: by_loop(np.float_power, (x, y), "pow"),
+        np.fmax: lambda x, y: np.where(np.isnan(x), y, np.where(np.isnan(y), x, np.maximum(x, y))),
+        np.fmin: lambda x, y: np.where(np.isnan(x), y, np.where(np.isnan(y), x, np.minimum(x, y))),
+        np.logaddexp2: lambda x, y: np.logaddexp(x * _LN2, y * _LN2) / _LN2,
+        np.matmul: matmul,
+        np.positive: lambda x: copy(as_traced(x)),
+        np.power: power,
+        np.rad2deg: _angle_scale(180 / np.pi),
+        np.radians: _angle_scale(np.pi / 180),
+        np.signbit: lambda x: np.copysign(1.0, x) < 0,
+        np.vecdot: lambda x, y, **kwargs: by_loop(np.vecdot, (x, y), "vecdot", **kwargs),
+    }
+)

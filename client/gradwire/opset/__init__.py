@@ -1,0 +1,43 @@
+"""The opset: one table that the client infers types with and the server validates with.
+
+One file for each family. Needs NumPy only.
+"""
+
+from gradwire.opset import (
+    contraction,
+    control,
+    creation,
+    derivative,
+    elementwise,
+    fft,
+    index,
+    joining,
+    linalg,
+    nn,
+    reduction,
+    searching,
+    shape,
+    solvers,
+    special,
+)
+from gradwire.opset.core import OPSET_VERSION, OpDef
+
+FAMILIES: dict[str, tuple[OpDef, ...]] = {
+    "elementwise": elementwise.OPS,
+    "reduction": reduction.OPS,
+    "creation": creation.OPS,
+    "shape": shape.OPS + joining.OPS,
+    "index": index.OPS + searching.OPS,
+    "linalg": contraction.OPS + linalg.OPS + solvers.OPS,
+    "fft": fft.OPS,
+    "special": special.OPS,
+    "nn": nn.OPS,
+    "control": control.OPS,
+    "operator": derivative.OPS,
+}
+"""The ops by family, in the order of the reference page."""
+
+OPS: dict[str, OpDef] = {op.name: op for family in FAMILIES.values() for op in family}
+"""The ops by name."""
+
+__all__ = ["FAMILIES", "OPS", "OPSET_VERSION", "OpDef"]

@@ -1,0 +1,291 @@
+"""What an entry of the opset table is. Needs NumPy only; knows no program, no JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+
+from gradwire.errors import InvalidProgramError
+from gradwire.tensors import Dtype, TensorType
+
+OPSET_VERSION: Final = 1
+
+REQUIRED: Final = object()
+"""Marks an attribute without a default."""
+
+MIXED: Final = -1
+"""In a batch rule's answer: samples may depend on each other in this output."""
+
+UNBOUNDED: Final = 1 << 16
+"""The arity of an op that takes any number of inputs."""
+
+
+class Derivatives(StrEnum):
+    """What differentiation makes of an op."""
+
+    ANY = "any"
+    """Derivatives of every order, almost everywhere."""
+    FIRST = "first"
+    """First derivatives only."""
+    ZERO = "zero"
+    """Zero: the op is constant between its jumps, or its result is discrete."""
+    NONE = "none"
+    """Refused."""
+
+
+class Kind(StrEnum):
+    """The kind of an attribute, as `Attr` on the wire spells it."""
+
+    INT = "i"
+    FLOAT = "f"
+    COMPLEX = "c"
+    BOOL = "b"
+    WORD = "s"
+    DTYPE = "dtype"
+    INTS = "ints"
+    FLOATS = "doubles"
+    WORDS = "strings"
+    INDEX = "index"
+    TYPE = "type"
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """One position in a subscript."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A slice in a subscript."""
+
+    start: int | None
+    stop: int | None
+    step: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewAxis:
+    """A new axis in a subscript."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByArray:
+    """An integer array in a subscript: the node's next input."""
+
+
+Index = tuple[At | Range | NewAxis | ByArray, ...]
+"""A subscript. See `IndexSpec` in function.proto."""
+
+AttrValue = (
+    int
+    | float
+    | complex
+    | bool
+    | str
+    | Dtype
+    | tuple[int, ...]
+    | tuple[float, ...]
+    | tuple[str, ...]
+    | Index
+    | TensorType
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AttrSpec:
+    """One attribute of an op.
+
+    Attributes:
+        kind: The kind of its value.
+        doc: One line for the reference.
+        default: Its value where a node leaves it out, or ``REQUIRED``.
+        choices: The words allowed, for ``Kind.WORD``.
+    """
+
+    kind: Kind
+    doc: str
+    default: Any = REQUIRED
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The types of a function, and which sweeps can't pass through it.
+
+    Attributes:
+        params: The types of its parameters.
+        results: The types of its results.
+        no_forward: The parameters through which no forward sweep can pass.
+        no_reverse: The parameters to which no reverse sweep can come.
+    """
+
+    params: tuple[TensorType, ...]
+    results: tuple[TensorType, ...]
+    no_forward: frozenset[int] = frozenset()
+    no_reverse: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One use of an op, as its rules see it.
+
+    Attributes:
+        inputs: The operands' types.
+        attrs: Every attribute of the op, defaults filled in.
+        functions: The signatures of the functions that the node uses.
+    """
+
+    inputs: tuple[TensorType, ...]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    functions: tuple[Signature, ...] = ()
+
+
+InferRule = Callable[[Call], Sequence[TensorType]]
+Axes = Sequence[int | None]
+BatchRule = Callable[[Call, Axes], Axes]
+CalleeAxes = Callable[[Axes], Axes]
+"""Given the batch axes of a function's parameters, those of its results."""
+OperatorBatchRule = Callable[[Call, Axes, Sequence[CalleeAxes]], Axes]
+Facts = Sequence[Any]
+"""Something known of each of several values, such as what they depend on."""
+CalleeFacts = Callable[[Facts], Facts]
+"""Given the facts about a function's parameters, those about its results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """How facts about values add up.
+
+    Attributes:
+        nothing: The fact about a value of which there is nothing to say.
+        join: Of two facts about one value makes the one that holds both.
+    """
+
+    nothing: Any
+    join: Callable[[Any, Any], Any]
+
+
+Flow = Callable[[Call, Facts, Sequence[CalleeFacts], Lattice], Facts]
+"""Given the facts about an op's operands, those about its outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """How often an op runs a function, for the bounds on a program.
+
+    Attributes:
+        trips: The greatest number of runs one after the other.
+        kept: Of how many of them a reverse sweep keeps the intermediates.
+        recomputed: Whether it keeps their operands only.
+        unrolled: How many copies of the function are written out.
+    """
+
+    trips: int = 1
+    kept: int = 1
+    recomputed: bool = False
+    unrolled: int = 1
+
+
+ONE_RUN: Final = Runs()
+
+
+@dataclass(frozen=True, slots=True)
+class OpDef:
+    """One op: everything that is known of it without JAX.
+
+    Attributes:
+        name: Its name on the wire.
+        doc: One line for the reference.
+        infer: The types of its outputs; raises ``InvalidProgramError``.
+        arity: The least and the greatest number of inputs.
+        attrs: Its attributes by name.
+        derivatives: What differentiation makes of it.
+        batch: Where the batch axis of each output is, given that of each input
+            (None: the value doesn't depend on the batch); ``MIXED`` where
+            samples may depend on each other. Without a rule every output is
+            ``MIXED`` as soon as one input has a batch axis. Only called if at
+            least one input has a batch axis and none is ``MIXED``.
+        num_functions: How many functions a node of it uses, or the least and
+            the greatest number.
+        operator_batch: The batch rule of an op with functions, in place of
+            ``batch``: it may ask what each function makes of given axes. Unlike
+            ``batch`` it also meets ``MIXED`` inputs.
+        sweeps: The direction of each differentiation that it applies to its
+            functions, the outermost first; a rule where the attributes say.
+            See ``sweeps_of``.
+        flow: How values go through an op that runs functions and does not
+            differentiate them; without it every operand may go everywhere.
+        runs: How often it runs its functions. See ``runs_of``.
+        irreversible: Why no reverse sweep can pass, and what to do, or None.
+        copies: How many copies of a function's intermediates are alive at once
+            while the op runs it; for the bound on the largest intermediate.
+        choices: What it decides by itself where the attributes leave it open,
+            by name; part of a plan's answer.
+        may_be_non_finite: Whether finite inputs can give NaN or infinity for
+            a reason that is worth naming (a pole, a branch point, a singular
+            matrix), other than overflow.
+        operands: The names of its inputs for the reference, such as ``x, y``;
+            ``...`` after a name that repeats, brackets around what may be left out.
+        dtypes: The class of dtypes it works in, as ``DTYPE_CLASSES`` has it; what
+            its attributes and positions must be besides is the rule's to say.
+    """
+
+    name: str
+    doc: str
+    infer: InferRule
+    arity: tuple[int, int] = (1, 1)
+    attrs: Mapping[str, AttrSpec] = field(default_factory=dict)
+    derivatives: Derivatives = Derivatives.ANY
+    batch: BatchRule | None = None
+    num_functions: int | tuple[int, int] = 0
+    operator_batch: OperatorBatchRule | None = None
+    sweeps: tuple[str, ...] | Callable[[Call], tuple[str, ...]] = ()
+    flow: Flow | None = None
+    runs: Callable[[Call], Runs] | None = None
+    irreversible: Callable[[Call], str | None] | None = None
+    copies: Callable[[Call], int] | None = None
+    choices: Callable[[Call], Mapping[str, str]] | None = None
+    may_be_non_finite: bool = False
+    operands: str = ""
+    dtypes: str = ""
+
+    @property
+    def function_range(self) -> tuple[int, int]:
+        """The least and the greatest number of functions that a node of it uses."""
+        count = self.num_functions
+        return count if isinstance(count, tuple) else (count, count)
+
+    def sweeps_of(self, call: Call) -> tuple[str, ...]:
+        """Returns the directions of the differentiations that one use of it applies."""
+        return self.sweeps(call) if callable(self.sweeps) else self.sweeps
+
+    def orders_of(self, call: Call) -> int:
+        """Returns how many orders of differentiation one use of it applies."""
+        return len(self.sweeps_of(call))
+
+    def runs_of(self, call: Call) -> Runs:
+        """Returns how often one use of it runs its functions."""
+        return self.runs(call) if self.runs else ONE_RUN
+
+
+def fail(message: str) -> InvalidProgramError:
+    """Makes the error of a rule; whoever knows the node adds where it stands."""
+    return InvalidProgramError(message)
+
+
+def require(condition: object, message: Callable[[], str]) -> None:
+    """Raises ``InvalidProgramError`` unless the condition holds."""
+    if not condition:
+        raise fail(message())
+
+
+BOOL: Final = np.dtype(np.bool_)
+INT32: Final = np.dtype(np.int32)
+INT64: Final = np.dtype(np.int64)
+UINT32: Final = np.dtype(np.uint32)

@@ -1,0 +1,128 @@
+"""From a gRPC status to our exceptions. An edge: it knows gRPC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from gradwire.errors import (
+    REASONS,
+    DeadlineError,
+    GradwireError,
+    InternalError,
+    InvalidInputError,
+    InvalidProgramError,
+    LimitExceededError,
+    OverloadedError,
+    Reason,
+    UnavailableError,
+    UnsupportedError,
+)
+from gradwire.retry import Failure
+from gradwire.v1 import error_pb2
+
+# A status without our ErrorDetail was not written by gradwire, but by gRPC
+# itself or by something between us and the server.
+FOREIGN: dict[grpc.StatusCode, tuple[type[GradwireError], str]] = {
+    grpc.StatusCode.OK: (InternalError, "a call failed with the status OK"),
+    grpc.StatusCode.CANCELLED: (UnavailableError, "the call was cancelled"),
+    grpc.StatusCode.UNKNOWN: (InternalError, "an unknown failure"),
+    grpc.StatusCode.INVALID_ARGUMENT: (InvalidProgramError, "the request was refused"),
+    grpc.StatusCode.DEADLINE_EXCEEDED: (DeadlineError, "no answer in time"),
+    grpc.StatusCode.NOT_FOUND: (UnavailableError, "no such service"),
+    grpc.StatusCode.ALREADY_EXISTS: (InternalError, "an answer that gradwire never gives"),
+    grpc.StatusCode.PERMISSION_DENIED: (UnavailableError, "access was refused"),
+    # gRPC's own bound on the size of a message, or a proxy's on something.
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (LimitExceededError, "a message was too large"),
+    grpc.StatusCode.FAILED_PRECONDITION: (InternalError, "an answer that gradwire never gives"),
+    grpc.StatusCode.ABORTED: (UnavailableError, "the call was aborted"),
+    grpc.StatusCode.OUT_OF_RANGE: (InvalidInputError, "the request was refused"),
+    grpc.StatusCode.UNIMPLEMENTED: (UnsupportedError, "no such method"),
+    grpc.StatusCode.INTERNAL: (InternalError, "a failure of the transport"),
+    grpc.StatusCode.UNAVAILABLE: (UnavailableError, "no connection"),
+    grpc.StatusCode.DATA_LOSS: (InternalError, "data was lost on the way"),
+    grpc.StatusCode.UNAUTHENTICATED: (UnavailableError, "the caller is not known there"),
+}
+"""What each status means that gradwire did not write. A test holds it complete."""
+
+
+def failure_of(error: grpc.RpcError, *, target: str, call_id: str) -> Failure:
+    """Returns how an attempt failed.
+
+    Args:
+        error: What gRPC raised. It is the ended call, too.
+        target: The server, for messages.
+        call_id: Our id of the call.
+    """
+    call: Any = error  # every RpcError of a call is a grpc.Call, which its type does not say
+    status = _status_of(call)
+    detail = _detail_of(status)
+    if status is None or detail is None:
+        return _foreign_failure(call, target, call_id)
+    rule = REASONS.get(detail.reason)
+    if rule is None:  # a newer server has a reason that is not known here
+        kind = FOREIGN.get(call.code(), (InternalError, ""))[0]
+        retryable = False
+    else:
+        kind, retryable = rule.exception, rule.retryable
+    message = status.message or "no message"
+    if issubclass(kind, OverloadedError | DeadlineError | UnavailableError | InternalError):
+        message = f"`{target}`: {message}"
+    failed = kind(
+        message,
+        reason=detail.reason,
+        field=detail.field,
+        function=detail.function if detail.HasField("function") else None,
+        node=detail.node if detail.HasField("node") else None,
+        metadata={entry.name: entry.value for entry in detail.metadata},
+        call_id=detail.call_id or call_id,
+    )
+    return Failure(failed, retryable, _retry_after(status) if retryable else None)
+
+
+def _foreign_failure(call: grpc.Call, target: str, call_id: str) -> Failure:
+    code = call.code()
+    kind, meaning = FOREIGN.get(code, (InternalError, "an unknown status"))
+    text = call.details() or "no more is known"
+    name = getattr(code, "name", code)
+    error = kind(
+        f"`{target}`: {meaning} ({name}): {text}",
+        reason=Reason.ERROR_REASON_UNSPECIFIED,
+        call_id=call_id,
+    )
+    return Failure(error, retryable=code is grpc.StatusCode.UNAVAILABLE)
+
+
+def _status_of(call: grpc.Call) -> status_pb2.Status | None:
+    """Reads the google.rpc.Status of a call; None if it has none that can be read."""
+    try:
+        status: status_pb2.Status | None = rpc_status.from_call(call)
+        return status
+    except (ValueError, DecodeError):  # it contradicts the call's own status, or is garbage
+        return None
+
+
+def _detail_of(status: status_pb2.Status | None) -> error_pb2.ErrorDetail | None:
+    detail = error_pb2.ErrorDetail()
+    for entry in status.details if status is not None else ():
+        try:
+            if entry.Unpack(detail) and detail.reason:
+                return detail
+        except DecodeError:
+            continue
+    return None
+
+
+def _retry_after(status: status_pb2.Status) -> float | None:
+    info = error_details_pb2.RetryInfo()
+    for entry in status.details:
+        try:
+            if entry.Unpack(info):
+                return max(info.retry_delay.ToTimedelta().total_seconds(), 0.0)
+        except (DecodeError, OverflowError):
+            continue
+    return None

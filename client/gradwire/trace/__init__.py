@@ -1,0 +1,1 @@
+"""Tracing: from running Python to functions of the language."""

@@ -1,0 +1,1 @@
+"""The operators: what `gradwire.grad` and its kin are."""

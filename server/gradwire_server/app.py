@@ -1,0 +1,279 @@
+"""Puts the server together, starts it and stops it. The one place that knows every part."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from gradwire_server import devices
+from gradwire_server.batching import BatchLimits
+from gradwire_server.engine import Engine
+from gradwire_server.gate import Gate
+from gradwire_server.info import describe_server
+from gradwire_server.journal import Journal
+from gradwire_server.lifecycle import Lifecycle, State
+from gradwire_server.logs import log_calls
+from gradwire_server.metrics import CONTENT_TYPE, Metrics, Reading
+from gradwire_server.monitor import Monitor
+from gradwire_server.programs import Programs
+from gradwire_server.selftest import SelfTestError, run_self_test
+from gradwire_server.service import SERVICE_NAME, DerivativeService
+from gradwire_server.settings import AUTO, OFF, Settings, default_cache_dir
+from gradwire_server.store import Store, StoreError
+from gradwire_server.workers import Workers
+
+_log = logging.getLogger(__name__)
+
+_SPARE_THREADS = 16
+"""Threads beyond those that calls may hold, so that health always answers."""
+
+_LAST_SECONDS = 0.5
+"""What a compile that nobody waits for gets at the end."""
+
+_HOLD_SECONDS = 0.05
+"""Long enough for those who call one after the other to make their next call, and
+for clients to hear that the server ends."""
+
+_Health = health_pb2.HealthCheckResponse
+
+
+class StartError(Exception):
+    """The server can't start; the message says why."""
+
+
+class App:
+    """One server: made stopped, started once, stopped once. Also a context manager.
+
+    Attributes:
+        settings: How it runs.
+        lifecycle: Its state.
+        programs: The plans that it holds.
+        workers: The threads that compile.
+        address: Where it serves, as a gRPC target; empty before it does.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Makes a server; it holds no address yet.
+
+        Raises:
+            StartError: the cache directory can't be used.
+        """
+        store = _open_store(settings)
+        devices.set_up_jax()
+        self.settings = settings
+        self.address = ""
+        self.lifecycle = Lifecycle(settings.max_calls)
+        self.workers = Workers(settings.compile_workers, settings.max_waiting_compiles)
+        self.programs = Programs(
+            self.workers,
+            store,
+            max_plans=settings.max_plans,
+            max_plan_bytes=settings.max_plan_bytes,
+        )
+        self._metrics = Metrics(self._readings(), devices.list_devices)
+        self._journal = Journal((self._metrics.observe, log_calls))
+        self._monitor: Monitor | None = None
+        self._health = Health()
+        self._threads = ThreadPoolExecutor(
+            settings.max_calls + _SPARE_THREADS, thread_name_prefix="call"
+        )
+        self._server = self._make_server(_make_engine(settings, self.programs))
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where metrics, liveness and readiness are served, if they are."""
+        return self._monitor.url if self._monitor else None
+
+    def start(self) -> None:
+        """Tests this installation, then takes calls.
+
+        Raises:
+            StartError: an address can't be bound, or the self-test fails.
+        """
+        try:
+            self._set_health(_Health.NOT_SERVING)
+            if self.settings.metrics != OFF:
+                self._monitor = Monitor(
+                    self.settings.metrics, self._metrics_page, self._readiness_page
+                )
+                self._monitor.start()
+            run_self_test()
+            port = self._server.add_insecure_port(self.settings.listen)
+        except (OSError, RuntimeError, SelfTestError) as error:
+            self.stop(0.0)
+            raise StartError(str(error)) from error
+        self.address = self.settings.listen
+        if not self.address.startswith("unix:"):
+            self.address = f"{self.address.rpartition(':')[0]}:{port}"
+        self._server.start()
+        self.lifecycle.serve()
+        self._set_health(_Health.SERVING)
+        _log.info("serving on %s as %s", self.address, self.settings.replica_id)
+
+    def stop(self, grace: float | None = None) -> bool:
+        """Refuses new calls, finishes those in flight, and stops.
+
+        Args:
+            grace: Seconds that calls in flight are given; None for the setting.
+
+        Returns:
+            Whether nothing is being done any more. A compile goes on.
+        """
+        end = time.monotonic() + (self.settings.grace if grace is None else grace)
+        self.lifecycle.drain()
+        self._health.enter_graceful_shutdown()
+        idle = self.lifecycle.wait_until_idle(max(end - time.monotonic(), 0.0))
+        if idle:
+            self.lifecycle.hold_refusals()
+            time.sleep(_HOLD_SECONDS)
+        stopped = self._server.stop(max(end - time.monotonic(), 0.0))
+        self._health.end_watches()
+        if idle:
+            time.sleep(_HOLD_SECONDS)
+            self.lifecycle.release_refusals()
+        stopped.wait()
+        self._threads.shutdown(wait=False)
+        done = self.workers.stop(_LAST_SECONDS)
+        self._journal.stop()
+        if self._monitor is not None:
+            self._monitor.stop()
+            self._monitor = None
+        _log.info("stopped")
+        return idle and done
+
+    def __enter__(self) -> App:
+        """Starts it."""
+        self.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Stops it."""
+        self.stop()
+
+    def _make_server(self, engine: Engine) -> grpc.Server:
+        settings = self.settings
+        server = grpc.server(
+            self._threads,
+            maximum_concurrent_rpcs=settings.max_pending_calls,
+            options=[
+                ("grpc.max_receive_message_length", settings.max_message_bytes),
+                ("grpc.max_send_message_length", settings.max_message_bytes),
+                ("grpc.so_reuseport", 0),  # two servers on one port would share its calls
+                # Clients may ask every half minute whether a long call goes on,
+                # and callers who have vanished are found out.
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
+            ],
+        )
+        service = DerivativeService(
+            engine,
+            self.lifecycle,
+            settings,
+            info=lambda: describe_server(settings),
+            note=self._journal.add,
+        )
+        server.add_generic_rpc_handlers((service.handlers(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        return server
+
+    def _set_health(self, status: int) -> None:
+        for name in ("", SERVICE_NAME):
+            self._health.set(name, status)
+
+    def _metrics_page(self) -> tuple[int, str, bytes]:
+        self._journal.flush()
+        return 200, CONTENT_TYPE, self._metrics.render()
+
+    def _readiness_page(self) -> tuple[int, str, bytes]:
+        state = self.lifecycle.state
+        code = 200 if state is State.SERVING else 503
+        return code, "text/plain; charset=utf-8", f"{state}\n".encode()
+
+    def _readings(self) -> list[Reading]:
+        counts, programs = self.programs.counts, self.programs
+        return [
+            ("gauge", "gradwire_calls_in_flight", "Calls being worked on.",
+             lambda: self.lifecycle.calls),
+            ("gauge", "gradwire_compiles_waiting", "Programs that wait to be compiled.",
+             lambda: self.workers.waiting),
+            ("gauge", "gradwire_compiles_running", "Programs being compiled or loaded.",
+             lambda: self.workers.busy),
+            ("gauge", "gradwire_plans_held", "Plans held.", lambda: programs.num_held),
+            ("gauge", "gradwire_plans_held_bytes", "Memory of the plans held, estimated.",
+             lambda: programs.bytes_held),
+            ("counter", "gradwire_plan_hits", "Calls whose plan was held.", lambda: counts.hits),
+            ("counter", "gradwire_plan_misses", "Calls whose plan was not held.",
+             lambda: counts.misses),
+            ("counter", "gradwire_plan_evictions", "Plans dropped for want of room.",
+             lambda: counts.evictions),
+            ("counter", "gradwire_executables_compiled", "Executables compiled.",
+             lambda: counts.compiled),
+            ("counter", "gradwire_executables_loaded", "Executables loaded from disk instead.",
+             lambda: counts.loaded_from_disk),
+        ]  # fmt: skip
+
+
+class Health(health.HealthServicer):
+    """The standard health service, whose watches can be ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watches: set[grpc.ServicerContext] = set()
+
+    def Watch(
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.ServicerContext,
+        send_response_callback: Any = None,
+    ) -> Any:
+        """Sends the status whenever it changes."""
+        self._watches.add(context)
+        if not context.add_callback(lambda: self._watches.discard(context)):
+            self._watches.discard(context)  # it has ended already
+        return super().Watch(request, context, send_response_callback)
+
+    def end_watches(self) -> None:
+        """Ends every watch: one that is open would hold the server for its whole grace."""
+        for context in list(self._watches):
+            context.cancel()
+
+
+def build(settings: Settings) -> App:
+    """Makes a server. See ``App``."""
+    return App(settings)
+
+
+def _make_engine(settings: Settings, programs: Programs) -> Engine:
+    memory = settings.max_device_bytes or devices.list_devices()[0].memory_bytes
+    return Engine(
+        programs,
+        BatchLimits(settings.max_batch_rows, settings.max_message_bytes, memory, settings.program),
+        Gate(settings.max_executions, settings.max_waiting_executions, "max_waiting_executions"),
+        Gate(settings.max_waiting_calls, 0, "max_waiting_calls"),
+        settings.max_batch_sizes,
+    )
+
+
+def _open_store(settings: Settings) -> Store | None:
+    """Opens the cache directory. One that nobody asked for may be missing."""
+    if settings.cache_dir == OFF:
+        return None
+    try:
+        directory = settings.cache_dir
+        path = default_cache_dir() if directory == AUTO else Path(directory).expanduser()
+        return Store(path, settings.max_cache_bytes)
+    except (StoreError, RuntimeError) as error:
+        if settings.cache_dir != AUTO:
+            raise StartError(str(error)) from error
+        _log.warning("compiled programs are not kept: %s", error)
+        return None

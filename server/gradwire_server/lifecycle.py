@@ -1,0 +1,96 @@
+"""Whether the server takes calls, and how many it has."""
+
+from __future__ import annotations
+
+import threading
+from enum import StrEnum
+
+from gradwire.errors import OverloadedError, UnavailableError
+
+_LONGEST_HOLD = 2.0
+"""Seconds; nobody is held for ever, whatever goes wrong."""
+
+
+class State(StrEnum):
+    """What the server does."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+class Lifecycle:
+    """The state of the server and its calls in flight."""
+
+    def __init__(self, max_calls: int) -> None:
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._max_calls = max_calls
+        self._calls = 0
+        self._state = State.STARTING
+        self._refusing = threading.Event()
+        self._refusing.set()
+
+    @property
+    def state(self) -> State:
+        """The state."""
+        return self._state
+
+    @property
+    def calls(self) -> int:
+        """The calls that are being worked on."""
+        return self._calls
+
+    def serve(self) -> None:
+        """Takes calls from now on."""
+        with self._lock:
+            self._state = State.SERVING
+
+    def drain(self) -> None:
+        """Takes no more calls."""
+        with self._lock:
+            self._state = State.DRAINING
+
+    def hold_refusals(self) -> None:
+        """Has callers wait for their refusal, until ``release_refusals``.
+
+        gRPC cancels a call that arrives between the end of a server and the
+        client's learning of it. A caller who waits for an answer makes no such
+        call, so callers are held while the server is ended.
+        """
+        self._refusing.clear()
+
+    def release_refusals(self) -> None:
+        """Lets the callers go who were held."""
+        self._refusing.set()
+
+    def enter(self) -> None:
+        """Counts a call that begins. Each enter is followed by one leave.
+
+        Raises:
+            UnavailableError: the server doesn't take calls.
+            OverloadedError: it has too many.
+        """
+        with self._lock:
+            if self._state is State.SERVING and self._calls < self._max_calls:
+                self._calls += 1
+                return
+        if self._state is State.SERVING:
+            raise OverloadedError(
+                f"`max_calls` is {self._max_calls} on this server, and it has as many",
+                metadata={"limit": "max_calls", "allowed": str(self._max_calls)},
+            )
+        self._refusing.wait(_LONGEST_HOLD)
+        raise UnavailableError(f"the server is {self._state}")
+
+    def leave(self) -> None:
+        """Counts a call that has ended."""
+        with self._lock:
+            self._calls -= 1
+            if not self._calls:
+                self._idle.notify_all()
+
+    def wait_until_idle(self, seconds: float) -> bool:
+        """Waits until there are no calls; returns False if there still are some."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._calls, seconds)

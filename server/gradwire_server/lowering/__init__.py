@@ -1,0 +1,33 @@
+"""One JAX function for each op of the table, one file for each family."""
+
+from gradwire_server.lowering import (
+    contraction,
+    creation,
+    elementwise,
+    fft,
+    index,
+    linalg,
+    nn,
+    reduction,
+    shape,
+    solvers,
+    special,
+)
+from gradwire_server.lowering.core import JaxFunction, Lowering, lower_function
+
+LOWERINGS: dict[str, Lowering] = {
+    **elementwise.LOWERINGS,
+    **reduction.LOWERINGS,
+    **creation.LOWERINGS,
+    **shape.LOWERINGS,
+    **index.LOWERINGS,
+    **contraction.LOWERINGS,
+    **linalg.LOWERINGS,
+    **solvers.LOWERINGS,
+    **fft.LOWERINGS,
+    **special.LOWERINGS,
+    **nn.LOWERINGS,
+}
+"""The ops without functions, by name; the operators are in ``derivatives``."""
+
+__all__ = ["LOWERINGS", "JaxFunction", "Lowering", "lower_function"]

@@ -1,0 +1,71 @@
+"""Turns a function of a checked program into a JAX function. Knows no single op."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradwire.ir import TypedProgram
+from gradwire.opset.core import Signature
+from gradwire.tensors import TensorType
+
+Lowering = Callable[..., Any]
+"""Called as ``lowering(*functions, *operands, **attrs)``; returns one array, or
+a tuple or list of arrays for an op with several outputs."""
+
+
+@dataclass(frozen=True, eq=False)
+class JaxFunction:
+    """A lowered function: called with one JAX array for each parameter.
+
+    Attributes:
+        signature: Its types, which tell an operator how its operands divide.
+        run: Computes the results.
+    """
+
+    signature: Signature
+    run: Callable[..., list[jax.Array]]
+
+    def __call__(self, *arguments: jax.Array) -> list[jax.Array]:
+        """Computes the results."""
+        return self.run(*arguments)
+
+
+class LoweringMismatchError(AssertionError):
+    """JAX returned another type than the table promises: a bug in either."""
+
+
+def lower_function(
+    typed: TypedProgram, index: int, lowerings: Mapping[str, Lowering]
+) -> JaxFunction:
+    """Returns the function at ``index`` as a JAX function of its parameters."""
+    function = typed.program.functions[index]
+    info = typed.infos[index]
+
+    def run(*arguments: jax.Array) -> list[jax.Array]:
+        values: dict[int, Any] = {
+            param.id: argument for param, argument in zip(function.params, arguments, strict=True)
+        }
+        values |= {constant.id: jnp.asarray(constant.value) for constant in function.constants}
+        for position, (node, call) in enumerate(zip(function.nodes, info.calls, strict=True)):
+            callees = [lower_function(typed, callee, lowerings) for callee in node.functions]
+            operands = [values[name] for name in node.inputs]
+            outputs = lowerings[node.op](*callees, *operands, **call.attrs)
+            if not isinstance(outputs, tuple | list):
+                outputs = (outputs,)
+            wanted = [info.types[name] for name in node.outputs]
+            _check_types(f"functions[{index}].nodes[{position}] ({node.op})", outputs, wanted)
+            values |= zip(node.outputs, outputs, strict=True)
+        return [values[name] for name in function.results]
+
+    return JaxFunction(info.signature, run)
+
+
+def _check_types(where: str, outputs: Sequence[Any], wanted: Sequence[TensorType]) -> None:
+    got = [(jnp.result_type(x), jnp.shape(x)) for x in outputs]
+    if got != [(t.dtype, t.shape) for t in wanted]:
+        raise LoweringMismatchError(f"{where}: the table says {wanted}, JAX gave {got}")

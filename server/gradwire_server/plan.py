@@ -1,0 +1,130 @@
+"""A plan: one program under one precision on this server, and its identity.
+
+Knows nothing of how programs are compiled, held or run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gradwire.ir import TypedProgram
+from gradwire.ir.canonical import canonical_bytes
+from gradwire.opset import OPS
+from gradwire.tensors import TensorType
+
+ID_LENGTH = 32
+"""Hex digits of a plan id."""
+
+PRECISIONS = ("fast", "high", "highest")
+"""How matrix products treat float32, from the fastest to the most exact."""
+
+NO_OPERATOR = "function"
+SEVERAL_OPERATORS = "several"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One decision of the planner. See `Choice` in service.proto."""
+
+    function: int
+    node: int
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A program that is ready to be compiled, or was.
+
+    Attributes:
+        id: The name that clients know it by.
+        key: Everything that can change its results, as bytes.
+        typed: The program.
+        precision: One of ``PRECISIONS``.
+        inputs: The types of the inputs; of one sample where they are mapped.
+        outputs: The types of the outputs; of one sample if any input is mapped.
+        mapped: For each input whether it has a batch axis.
+        is_mapped: Whether any has.
+        widest_bytes: Bytes of the largest tensor of the entry, of one sample.
+        choices: What was decided where the program left a choice.
+        operator: The derivative that it is about, for metrics and logs.
+    """
+
+    id: str
+    key: bytes
+    typed: TypedProgram
+    precision: str
+    inputs: tuple[TensorType, ...]
+    outputs: tuple[TensorType, ...]
+    mapped: tuple[bool, ...]
+    is_mapped: bool
+    widest_bytes: int
+    choices: tuple[Choice, ...]
+    operator: str
+
+
+def make_plan(typed: TypedProgram, precision: str, environment: str) -> Plan:
+    """Makes the plan of a program.
+
+    Args:
+        typed: The program.
+        precision: One of ``PRECISIONS``.
+        environment: Names everything outside of it that can change its results.
+    """
+    key = plan_key(canonical_bytes(typed), precision, environment)
+    return Plan(
+        id=hashlib.sha256(key).hexdigest()[:ID_LENGTH],
+        key=key,
+        typed=typed,
+        precision=precision,
+        inputs=typed.entry.signature.params,
+        outputs=typed.entry.signature.results,
+        mapped=typed.program.mapped,
+        is_mapped=any(typed.program.mapped),
+        widest_bytes=max((t.nbytes for t in typed.entry.types.values()), default=0),
+        choices=collect_choices(typed),
+        operator=name_operator(typed),
+    )
+
+
+def plan_key(program: bytes, precision: str, environment: str) -> bytes:
+    """Joins the parts of a key so that no two lists of parts give the same bytes."""
+    return join_parts([b"gradwire plan 1", program, precision.encode(), environment.encode()])
+
+
+def join_parts(parts: Sequence[bytes]) -> bytes:
+    """Writes each part after its length."""
+    return b"".join(struct.pack("<Q", len(part)) + part for part in parts)
+
+
+def collect_choices(typed: TypedProgram) -> tuple[Choice, ...]:
+    """Returns what was decided at each node of the program that leaves a choice."""
+    found = []
+    for index, (function, info) in enumerate(
+        zip(typed.program.functions, typed.infos, strict=True)
+    ):
+        for position, (node, call) in enumerate(zip(function.nodes, info.calls, strict=True)):
+            choose = OPS[node.op].choices
+            if choose is not None:
+                found += [Choice(index, position, *item) for item in sorted(choose(call).items())]
+    return tuple(found)
+
+
+def name_operator(typed: TypedProgram) -> str:
+    """Names the derivative that the entry holds outermost.
+
+    The answer is one of the opset's names or one of two words more, so that
+    it can be the label of a metric.
+    """
+    nodes = typed.program.functions[typed.program.entry].nodes
+    found = {
+        node.op
+        for node, call in zip(nodes, typed.entry.calls, strict=True)
+        if OPS[node.op].orders_of(call)
+    }
+    if len(found) > 1:
+        return SEVERAL_OPERATORS
+    return found.pop() if found else NO_OPERATOR

@@ -1,0 +1,262 @@
+"""Every setting and every bound of the server: its name, its meaning, its default.
+
+Flags, environment variables and the limits that GetServerInfo reports all come
+from the dataclass below and from its docstring. Knows no gRPC and no JAX.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import ipaddress
+import os
+import re
+import secrets
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gradwire.ir import ProgramLimits
+
+ENVIRONMENT_PREFIX = "GRADWIRE_SERVER_"
+OFF = "off"
+AUTO = "auto"
+MAX_UNIX_PATH_BYTES = 107
+"""What the kernel takes as the path of a Unix socket."""
+MAX_SECONDS = 10.0**6
+"""The longest time that any setting may ask for."""
+
+
+class SettingsError(ValueError):
+    """A setting is not as it must be; the message names it."""
+
+
+def default_cache_dir() -> Path:
+    """Returns where compiled programs are kept unless a setting says otherwise.
+
+    Raises:
+        RuntimeError: this user has no home.
+    """
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
+    return base / "gradwire" / "executables"
+
+
+def _default_replica_id() -> str:
+    return f"{socket.gethostname()[:64]}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one server runs. Fields named ``max_...`` or ``default_..._seconds`` are limits.
+
+    Attributes:
+        listen: Where to serve: HOST:PORT, or unix:PATH. Port 0 takes a free one.
+        metrics: Where to serve /metrics, /livez and /readyz over HTTP:
+            HOST:PORT, or off.
+        allow_plaintext_network: Allow addresses other than loopback, although
+            nothing is encrypted and nobody is asked who they are.
+        embedded: Serve one parent process: end when stdin ends or the parent
+            dies; metrics are off unless asked for.
+        cache_dir: Where compiled programs are kept between runs: a directory
+            that belongs to this user alone, or off, or auto for
+            ~/.cache/gradwire/executables if that can be used.
+        log_format: What the log is written in: text or json.
+        compile_workers: Programs that are compiled at the same time.
+        grace: Seconds that calls in flight are given when the server stops.
+        replica_id: The name of this server in its answers.
+        max_message_bytes: One message, in either direction.
+        max_calls: Calls that are worked on at the same time.
+        max_pending_calls: Calls that gRPC holds, those being refused included.
+        max_waiting_calls: Calls that wait for a compile at the same time.
+        max_executions: Programs that run at the same time.
+        max_waiting_executions: Programs that wait for their turn to run.
+        max_waiting_compiles: Programs that wait for their turn to be compiled.
+        max_plans: Plans that are held.
+        max_plan_bytes: Memory of the plans that are held, as estimated.
+        max_cache_bytes: Files in the cache directory.
+        max_batch_rows: Rows of one batch.
+        max_batch_sizes: Batch sizes named in one Prepare.
+        max_device_bytes: Device memory of one run; 0 stands for what the
+            device says it has.
+        max_call_id_chars: Characters of a caller's call id.
+        default_prepare_seconds: How long a Prepare without a deadline is
+            worked on.
+        default_compute_seconds: How long a Compute without a deadline is
+            worked on.
+        program: The bounds on one program.
+    """
+
+    listen: str = "127.0.0.1:8701"
+    metrics: str = "127.0.0.1:8702"
+    allow_plaintext_network: bool = False
+    embedded: bool = False
+    cache_dir: str = AUTO
+    log_format: str = "text"
+    compile_workers: int = 2
+    grace: float = 30.0
+    replica_id: str = field(default_factory=_default_replica_id)
+    max_message_bytes: int = 64 * 2**20
+    max_calls: int = 128
+    max_pending_calls: int = 1024
+    max_waiting_calls: int = 96
+    max_executions: int = 8
+    max_waiting_executions: int = 96
+    max_waiting_compiles: int = 64
+    max_plans: int = 1024
+    max_plan_bytes: int = 2 * 2**30
+    max_cache_bytes: int = 4 * 2**30
+    max_batch_rows: int = 65_536
+    max_batch_sizes: int = 16
+    max_device_bytes: int = 0
+    max_call_id_chars: int = 128
+    default_prepare_seconds: float = 600.0
+    default_compute_seconds: float = 60.0
+    program: ProgramLimits = field(default_factory=ProgramLimits)
+
+    def __post_init__(self) -> None:
+        for name, value in self._numbers():
+            least = 0 if name in ("max_device_bytes", "grace") else 1
+            if not value >= least:
+                raise SettingsError(f"`{name}` must be at least {least}; got {value}")
+            if name.endswith(("grace", "_seconds")) and value > MAX_SECONDS:
+                raise SettingsError(f"`{name}` must be at most {MAX_SECONDS:g}; got {value}")
+        if self.log_format not in ("text", "json"):
+            raise SettingsError(f"`log_format` must be text or json; got {self.log_format!r}")
+        if not 1 <= len(self.replica_id) <= 128:
+            raise SettingsError(
+                f"`replica_id` must have 1 to 128 characters; got {len(self.replica_id)}"
+            )
+        _check_address("listen", self.listen, self.allow_plaintext_network)
+        if self.metrics != OFF:
+            if self.metrics.startswith("unix:"):
+                raise SettingsError(f"`metrics` must be HOST:PORT or off; got {self.metrics!r}")
+            _check_address("metrics", self.metrics, self.allow_plaintext_network)
+
+    def limits(self) -> dict[str, float]:
+        """Returns every bound by name."""
+        return {
+            name: value for name, value in self._numbers() if name.startswith(("max_", "default_"))
+        }
+
+    def _numbers(self) -> Iterator[tuple[str, float]]:
+        for part in (self, self.program):
+            for entry in dataclasses.fields(part):
+                value = getattr(part, entry.name)
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    yield entry.name, value
+
+
+def parse_settings(
+    arguments: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Reads settings from flags and, where a flag is absent, from the environment.
+
+    The flag of ``max_plans`` is ``--max-plans``, its variable
+    ``GRADWIRE_SERVER_MAX_PLANS``.
+
+    Raises:
+        SettingsError: a value is not as it must be.
+        SystemExit: for ``--help``, and for flags that don't exist.
+    """
+    environment = os.environ if environment is None else environment
+    flags = vars(_parser().parse_args(arguments))
+    values: dict[type, dict[str, Any]] = {Settings: {}, ProgramLimits: {}}
+    for owner, entry in _entries():
+        text = flags[entry.name]
+        source = "--" + entry.name.replace("_", "-")
+        if text is None:
+            source = ENVIRONMENT_PREFIX + entry.name.upper()
+            text = environment.get(source)
+        if text is not None:
+            values[owner][entry.name] = _read(source, text, entry.type)
+    own = values[Settings]
+    if own.get("embedded"):
+        own.setdefault("metrics", OFF)
+    return Settings(**own, program=ProgramLimits(**values[ProgramLimits]))
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Splits HOST:PORT; a host of IPv6 stands in brackets.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(address)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(address)
+    return host, int(port)
+
+
+def _check_address(name: str, address: str, network: bool) -> None:
+    if address.startswith("unix:"):
+        length = len(os.fsencode(address.removeprefix("unix:")))
+        if not 1 <= length <= MAX_UNIX_PATH_BYTES:
+            raise SettingsError(
+                f"`{name}` must have a path of 1 to {MAX_UNIX_PATH_BYTES} bytes; got {length}"
+            )
+        return
+    try:
+        host, _ = split_address(address)
+    except ValueError:
+        raise SettingsError(f"`{name}` must be HOST:PORT or unix:PATH; got {address!r}") from None
+    if not network and not _is_loopback(host):
+        raise SettingsError(
+            f"`{name}` must be a loopback address or a Unix socket, since nothing is encrypted; "
+            f"got {address!r}. `--allow-plaintext-network` allows it all the same"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _entries() -> Iterator[tuple[type, dataclasses.Field[Any]]]:
+    for owner in (Settings, ProgramLimits):
+        for entry in dataclasses.fields(owner):
+            if entry.name != "program":
+                yield owner, entry
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gradwire-server",
+        description="Computes derivatives for gradwire's clients, with JAX.",
+        epilog="Each flag can also be set in the environment: --max-plans as "
+        f"{ENVIRONMENT_PREFIX}MAX_PLANS.",
+        allow_abbrev=False,
+    )
+    for owner, entry in _entries():
+        flag = "--" + entry.name.replace("_", "-")
+        doc = documentation(owner)[entry.name].replace("%", "%%")
+        if entry.type == "bool":
+            parser.add_argument(flag, action="store_const", const="true", help=doc)
+        else:
+            default = "" if entry.default is dataclasses.MISSING else f" [{entry.default}]"
+            parser.add_argument(flag, metavar="X", help=doc + default)
+    return parser
+
+
+def documentation(owner: type) -> dict[str, str]:
+    """Returns the documentation of each field, from the class's docstring."""
+    text = (owner.__doc__ or "").partition("Attributes:\n")[2]
+    found = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", text, re.MULTILINE)
+    return {name: " ".join(doc.split()) for name, doc in found}
+
+
+def _read(source: str, text: str, kind: Any) -> Any:
+    try:
+        if kind == "bool":
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        return {"int": int, "float": float, "str": str}[kind](text)
+    except (KeyError, ValueError):
+        raise SettingsError(f"`{source}` must be of type {kind}; got {text!r}") from None

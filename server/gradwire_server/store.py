@@ -1,0 +1,150 @@
+"""Executables on disk, so that a server that starts again need not compile again.
+
+Knows keys and bytes, not what they mean. Whoever can write to the directory
+can run code in the server, so it must belong to the server's user alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import stat
+import tempfile
+import time
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+_MAGIC = b"gradwire executable 1\n"
+_DIGEST_BYTES = 32
+_LENGTH_BYTES = 8
+_TEMPORARY = ".writing-"
+_STALE_SECONDS = 3600.0
+
+
+class StoreError(Exception):
+    """The directory can't be used; the message says why."""
+
+
+class Store:
+    """A directory of files, each holding a key and what belongs to it.
+
+    Safe for several threads, and for several servers of one user.
+    """
+
+    def __init__(self, directory: Path, max_bytes: int) -> None:
+        """Opens the directory, and makes it if need be.
+
+        Raises:
+            StoreError: it can't be made, or others may write to it.
+        """
+        self._directory = directory
+        self._max_bytes = max_bytes
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = directory.stat()
+        except OSError as error:
+            raise StoreError(f"`cache_dir` can't be made: {error}") from error
+        if not directory.is_dir() or status.st_uid != os.getuid() or status.st_mode & 0o077:
+            raise StoreError(
+                f"`cache_dir` must be a directory of this user with mode 0700; got {directory} "
+                f"of user {status.st_uid} with mode {stat.S_IMODE(status.st_mode):04o}"
+            )
+        self._remove_leftovers()
+
+    def read(self, key: bytes) -> bytes | None:
+        """Returns what was written under the key, or None if it isn't there unharmed."""
+        path = self._path(key)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                status = os.fstat(file.fileno())
+                if status.st_uid != os.getuid() or status.st_mode & 0o022:
+                    _log.warning("%s is not this user's alone and is not read", path)
+                    return None
+                content = file.read()
+                os.utime(file.fileno())  # the oldest are the first to go
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _log.warning("%s can't be read: %s", path, error)
+            return None
+        value = _unpack(content, key)
+        if value is None:
+            _log.warning("%s is damaged or holds something else; it is removed", path)
+            self.remove(key)
+        return value
+
+    def write(self, key: bytes, value: bytes) -> None:
+        """Keeps a value; without room for it, or on a full disk, does nothing."""
+        content = _pack(key, value)
+        if len(content) > self._max_bytes:
+            return
+        path = self._path(key)
+        temporary = None
+        try:
+            descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=self._directory)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.replace(temporary, path)
+        except OSError as error:
+            _log.warning("%s can't be written: %s", path, error)
+            if temporary is not None:
+                _unlink(Path(temporary))
+            return
+        self._trim(path)
+
+    def remove(self, key: bytes) -> None:
+        """Forgets the key."""
+        _unlink(self._path(key))
+
+    def _path(self, key: bytes) -> Path:
+        return self._directory / hashlib.sha256(key).hexdigest()
+
+    def _trim(self, newest: Path) -> None:
+        """Removes the files used longest ago until the rest fit the bound."""
+        files = self._files()
+        total = sum(status.st_size for _, status in files)
+        for path, status in sorted(files, key=lambda item: item[1].st_mtime_ns):
+            if total <= self._max_bytes:
+                return
+            if path != newest:
+                _unlink(path)
+                total -= status.st_size
+
+    def _files(self) -> list[tuple[Path, os.stat_result]]:
+        found = []
+        for entry in os.scandir(self._directory):
+            with contextlib.suppress(OSError):  # another server may have removed it
+                if entry.is_file(follow_symlinks=False):
+                    found.append((Path(entry.path), entry.stat(follow_symlinks=False)))
+        return found
+
+    def _remove_leftovers(self) -> None:
+        for path, status in self._files():
+            if path.name.startswith(_TEMPORARY) and time.time() - status.st_mtime > _STALE_SECONDS:
+                _unlink(path)
+
+
+def _pack(key: bytes, value: bytes) -> bytes:
+    rest = len(key).to_bytes(_LENGTH_BYTES, "little") + key + value
+    return _MAGIC + hashlib.sha256(rest).digest() + rest
+
+
+def _unpack(content: bytes, key: bytes) -> bytes | None:
+    """Returns the value, if every byte is as it was written and the key is the same."""
+    start = len(_MAGIC) + _DIGEST_BYTES
+    rest = content[start:]
+    if content[:start] != _MAGIC + hashlib.sha256(rest).digest():
+        return None
+    length = int.from_bytes(rest[:_LENGTH_BYTES], "little")
+    if rest[_LENGTH_BYTES : _LENGTH_BYTES + length] != key:
+        return None
+    return rest[_LENGTH_BYTES + length :]
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()

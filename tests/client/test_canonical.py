@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from canonical_reader import Reader, normal
+from gradwire.ir import (
+    Constant,
+    Function,
+    Param,
+    Program,
+    canonical_bytes,
+    infer_program,
+)
+from gradwire.opset import OPS
+from programs import chain, function, node, program, vector
+
+V = vector(3)
+examples = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def encoded(value: Program) -> bytes:
+    return canonical_bytes(infer_program(value))
+
+
+# --- programs at random, and what must not change them -------------------------------
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    """Programs of three-vectors, with constants, attributes and functions that use others."""
+    functions: list[Function] = []
+    for index in range(draw(st.integers(1, 4))):
+        params = [V] * draw(st.integers(1, 2))
+        numbers = st.lists(st.floats(), min_size=3, max_size=3).map(np.array)
+        constants = draw(st.lists(numbers, max_size=2))
+        defined = len(params) + len(constants)
+        nodes = []
+        for _ in range(draw(st.integers(0, 4))):
+            choices = ["sin", "cos", "add", "multiply", "integer_pow"]
+            op = draw(st.sampled_from([*choices, "call", "checkpoint", "jvp"][: 8 if index else 5]))
+            attrs: dict[str, Any] = {}
+            used, operands, outputs = [], OPS[op].arity[0], 1
+            if op == "integer_pow":
+                attrs["exponent"] = draw(st.integers(0, 3))
+            if OPS[op].num_functions:
+                used = [draw(st.integers(0, index - 1))]
+                operands, outputs = len(functions[used[0]].params), len(functions[used[0]].results)
+            if op == "jvp":
+                operands, outputs = operands + 1, 2 * outputs
+                attrs = draw(st.sampled_from([{}, {"num_aux": 0}, {"wrt": (0,)}]))
+            inputs = [draw(st.integers(0, defined - 1)) for _ in range(operands)]
+            new = range(defined, defined + outputs)
+            nodes.append(node(op, inputs, *new, functions=used, **attrs))
+            defined += outputs
+        results = draw(st.lists(st.integers(0, defined - 1), min_size=1, max_size=2))
+        functions.append(function(params, *nodes, results=results, constants=constants))
+    flags = draw(st.lists(st.booleans(), min_size=len(params), max_size=len(params)))
+    return program(*functions, mapped=flags)
+
+
+def rename(function_: Function, ids: Callable[[int], int], name: str) -> Function:
+    def all_of(numbers: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(ids(number) for number in numbers)
+
+    return Function(
+        name,
+        tuple(Param(ids(p.id), p.type) for p in function_.params),
+        tuple(Constant(ids(c.id), c.value) for c in function_.constants),
+        tuple(
+            replace(n, inputs=all_of(n.inputs), outputs=all_of(n.outputs)) for n in function_.nodes
+        ),
+        all_of(function_.results),
+    )
+
+
+def reorder(value: Program, order: list[int]) -> Program:
+    """Puts the function ``order[i]`` in place i."""
+    places = {old: new for new, old in enumerate(order)}
+    moved = [
+        replace(
+            value.functions[old],
+            nodes=tuple(
+                replace(n, functions=tuple(places[f] for f in n.functions))
+                for n in value.functions[old].nodes
+            ),
+        )
+        for old in order
+    ]
+    return replace(value, functions=tuple(moved), entry=places[value.entry])
+
+
+@examples
+@given(programs(), st.randoms())
+def test_names_and_numbers_do_not_count(original: Program, random: Any) -> None:
+    """Other names and other ids of the same things: the same bytes."""
+    numbers = random.sample(range(2**32), 64)
+    functions = [
+        rename(f, numbers.__getitem__, f"other {i}") for i, f in enumerate(original.functions)
+    ]
+    other = replace(original, functions=tuple(functions))
+    assert other != original
+    assert encoded(other) == encoded(original)
+
+
+@examples
+@given(programs(), st.randoms())
+def test_the_order_of_the_table_does_not_count(original: Program, random: Any) -> None:
+    """Any order of the functions that the rules allow: the same bytes."""
+    order: list[int] = []
+    while len(order) < len(original.functions):
+        free = [
+            index
+            for index, f in enumerate(original.functions)
+            if index not in order and all(u in order for n in f.nodes for u in n.functions)
+        ]
+        order.append(random.choice(free))
+    assert encoded(reorder(original, order)) == encoded(original)
+
+
+@examples
+@given(programs(), st.integers(0, 3), st.booleans())
+def test_functions_that_nobody_uses_do_not_count(
+    original: Program, copied: int, first: bool
+) -> None:
+    """A copy of a function, or another one, that the entry never comes to: the same bytes."""
+    table = original.functions
+    more = table[copied] if copied < len(table) else chain("tan", 2, V)
+    if first and not any(n.functions for n in more.nodes):
+        longer = replace(original, functions=(*table, more))
+        longer = reorder(longer, [len(table), *range(len(table))])
+    else:
+        longer = replace(original, functions=(*table, more))
+    assert encoded(longer) == encoded(original)
+
+
+@examples
+@given(programs())
+def test_defaults_count_as_if_they_were_written(original: Program) -> None:
+    """An attribute left out and its default: the same bytes."""
+
+    def filled(used: Any) -> Any:
+        specs = OPS[used.op].attrs
+        return replace(
+            used, attrs={name: used.attrs.get(name, specs[name].default) for name in specs}
+        )
+
+    functions = [replace(f, nodes=tuple(map(filled, f.nodes))) for f in original.functions]
+    assert encoded(replace(original, functions=tuple(functions))) == encoded(original)
+
+
+# --- the bytes say all: a reader gets back everything but names -----------------------
+
+
+@examples
+@given(programs())
+def test_the_bytes_can_be_read_back(original: Program) -> None:
+    """Nothing but names is lost, so two programs share bytes only if they are the same."""
+    assert Reader(encoded(original)).program() == normal(original)

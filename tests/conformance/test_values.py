@@ -1,0 +1,125 @@
+"""Every op of the table against NumPy and SciPy: values, result types, refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from conformance.harness import (
+    ANY,
+    Case,
+    all_cases,
+    assert_close,
+    cases_of_table,
+    dtype_of,
+    lowered,
+    one_node,
+    output_types,
+)
+from gradwire.errors import InvalidProgramError
+from gradwire.ir import infer_program
+from gradwire.opset import FAMILIES, OPS
+from gradwire.tensors import Array, TensorType, type_of
+from gradwire_server.derivatives import OPERATORS
+from gradwire_server.lowering import LOWERINGS
+
+CASES = cases_of_table()
+PLAIN = set(OPS) - {op.name for op in FAMILIES["operator"]}
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+every_op = pytest.mark.parametrize("op", sorted(PLAIN))
+
+
+def test_every_op_has_a_case() -> None:
+    """No op but the operators enters the table untested, and no case outlives its op."""
+    assert {case.op for case in all_cases()} == PLAIN
+
+
+def test_every_op_has_a_lowering() -> None:
+    """The table and the server's two halves name the same ops."""
+    assert set(LOWERINGS) == PLAIN
+    assert set(OPERATORS) == set(OPS) - PLAIN
+
+
+def test_case_names_are_unique() -> None:
+    """A case can be named on the command line."""
+    ids = [case.id for case in all_cases()]
+    assert len(ids) == len(set(ids))
+
+
+@every_case
+def test_value_agrees_with_the_reference(case: Case) -> None:
+    """Compiled in every dtype that the case names, and run op by op in the widest."""
+    functions, groups, expected = [], [], []
+    for name in case.dtypes:
+        dtype = dtype_of(name)
+        inputs, attrs = case.inputs(dtype), case.attrs_for(dtype)
+        functions.append(lowered(case, inputs, attrs))
+        groups.append([jnp.asarray(x) for x in inputs])
+        expected.append(case.expected(inputs, attrs))
+
+    def compare(outputs: list[jax.Array], want: list[Array], what: str) -> None:
+        got = case.observed(np, [np.asarray(x) for x in outputs])
+        assert_close(got, want, ulps=case.ulps, relative=case.relative, what=what)
+
+    @jax.jit
+    def run_all(groups: list[list[jax.Array]]) -> list[list[jax.Array]]:
+        return [f(*inputs) for f, inputs in zip(functions, groups, strict=True)]
+
+    for name, outputs, want in zip(case.dtypes, run_all(groups), expected, strict=True):
+        compare(outputs, want, f"jit, {name}")
+    widest = case.dtypes.index(case.widest.name)
+    compare(functions[widest](*groups[widest]), expected[widest], f"eager, {case.widest}")
+
+
+def _typed() -> list[Any]:
+    """Returns (case, dtype) where NumPy computes in that dtype itself."""
+    names = ("bool", "float64", "complex128")
+    runs = [(c, name) for c in CASES for name in names if name in c.dtypes and c.observe is None]
+    return [pytest.param(*run, id=f"{run[0].id}-{run[1]}") for run in runs]
+
+
+@pytest.mark.parametrize(("case", "name"), _typed())
+def test_result_dtype_is_the_references(case: Case, name: str) -> None:
+    """The table's result dtype is what NumPy gives for operands that it doesn't widen."""
+    inputs, attrs = case.inputs(dtype_of(name)), case.attrs_for(dtype_of(name))
+    types = output_types(case.op, [type_of(x) for x in inputs], attrs)
+    assert [t.dtype for t in types] == [x.dtype for x in case.expected(inputs, attrs)]
+
+
+@every_op
+def test_other_dtypes_are_refused(op: str) -> None:
+    """A dtype that no case of the op tests is a typed error."""
+    cases = [case for case in CASES if case.op == op]
+    tested = {name for case in cases for name in case.dtypes}
+    for case in cases:
+        for name in sorted(set(ANY) - tested):
+            inputs, attrs = case.inputs(dtype_of(name)), case.attrs_for(dtype_of(name))
+            types = [type_of(x) for x in inputs]
+            with pytest.raises(InvalidProgramError):
+                pytest.fail(f"accepts {name}: {infer_program(one_node(op, types, attrs))}")
+
+
+def _mixtures() -> list[Any]:
+    """Returns (case, place) for each of several operands that could be float32 among doubles."""
+    mixtures = []
+    for case in CASES:
+        if not {"float32", "float64"} <= set(case.dtypes):
+            continue
+        pairs = zip(*(case.inputs(dtype_of(name)) for name in ("float64", "float32")), strict=True)
+        places = [i for i, (wide, narrow) in enumerate(pairs) if wide.dtype != narrow.dtype]
+        if len(places) > 1:
+            mixtures += [pytest.param(case, i, id=f"{case.id}-{i}") for i in places]
+    return mixtures
+
+
+@pytest.mark.parametrize(("case", "place"), _mixtures())
+def test_mixed_dtypes_are_refused(case: Case, place: int) -> None:
+    """There is no implicit promotion: one float32 among doubles is a typed error."""
+    types = [type_of(x) for x in case.inputs(dtype_of("float64"))]
+    types[place] = TensorType(dtype_of("float32"), types[place].shape)
+    with pytest.raises(InvalidProgramError):
+        one_node(case.op, types, case.attrs_for(dtype_of("float64")))

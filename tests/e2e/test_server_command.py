@@ -1,0 +1,279 @@
+"""The command as a process: its flags, its first line, its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from gradwire.v1 import service_pb2 as pb
+from programs import chain, function, node, program, vector
+from server_process import eventually
+from serving import Stub, inline, outputs, prepare_request
+
+X = np.array([0.5, -1.0, 2.0])
+SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
+COMMAND = [sys.executable, "-P", "-W", "error", "-m", "gradwire_server"]
+
+
+@contextmanager
+def _started(*flags: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GRADWIRE_")}
+    process = subprocess.Popen(
+        [*COMMAND, *flags],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _ready(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.communicate()[1]
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+@contextmanager
+def _stub(address: str) -> Iterator[Stub]:
+    with grpc.insecure_channel(address) as channel:
+        yield Stub(channel)
+
+
+@pytest.fixture
+def flags(tmp_path: Path) -> list[str]:
+    """Of a server on a Unix socket."""
+    return ["--listen", f"unix:{tmp_path}/s", "--cache-dir", str(tmp_path / "cache")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_good_order(flags: list[str], number: int) -> None:
+    """A call in flight is answered, the exit code is 0, and the log says who called."""
+    slow = program(chain("sin", 1500, vector(3)))
+    with _started(*flags, "--metrics", "127.0.0.1:0", "--log-format", "json") as process:
+        ready = _ready(process)
+        assert ready["listening"] == flags[1]
+        with urllib.request.urlopen(f"{ready['metrics']}/readyz", timeout=10) as page:
+            assert page.status == 200
+        with _stub(ready["listening"]) as stub:
+            request = inline(slow, X)
+            request.context.call_id = "slow-call"
+            call = stub.Compute.future(request)
+            with urllib.request.urlopen(f"{ready['metrics']}/metrics", timeout=10) as page:
+                assert b"gradwire_calls_in_flight" in page.read()
+            time.sleep(0.2)
+            assert not call.done()
+            process.send_signal(number)
+            np.testing.assert_allclose(outputs(call.result(60))[0], _sines(X, 1500), rtol=1e-9)
+        output, log = process.communicate(timeout=30)
+        assert process.returncode == 0, log
+        assert output == ""
+    calls = [line for line in map(json.loads, log.splitlines()) if line.get("method")]
+    assert [(call["call_id"], call["status"]) for call in calls] == [("slow-call", "OK")]
+    assert calls[0]["compile_ms"] > 100
+
+
+def _sines(x: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
+    for _ in range(count):
+        x = np.sin(x)
+    return x
+
+
+def test_a_second_signal_is_obeyed_at_once(flags: list[str]) -> None:
+    """Whoever sends it doesn't want to wait for the grace."""
+    slow = program(chain("sin", 6000, vector(3)))
+    with (
+        _started(*flags, "--metrics", "off") as process,
+        _stub(_ready(process)["listening"]) as stub,
+    ):
+        call = stub.Prepare.future(prepare_request(slow))
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == -signal.SIGTERM
+        with pytest.raises(grpc.RpcError):
+            call.result(10)
+
+
+def test_a_compile_does_not_hold_the_end(flags: list[str]) -> None:
+    """When the grace is over, the process ends, although a compile can't be interrupted."""
+    slow = program(chain("sin", 6000, vector(3)))
+    flags += ["--metrics", "off", "--grace", "0.3"]
+    with _started(*flags) as process, _stub(_ready(process)["listening"]) as stub:
+        call = stub.Prepare.future(prepare_request(slow))
+        time.sleep(0.5)
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert time.monotonic() - start < 5
+        with pytest.raises(grpc.RpcError):
+            call.result(10)
+
+
+def test_an_embedded_server_ends_with_its_stdin(flags: list[str]) -> None:
+    """What is written there means nothing; it has no metrics and no log of calls."""
+    with _started(*flags, "--embedded") as process:
+        assert _ready(process) == {"listening": flags[1], "metrics": None}
+        assert process.stdin is not None
+        process.stdin.write("x\n" * 10)
+        process.stdin.flush()
+        with _stub(flags[1]) as stub:
+            stub.Compute(inline(SIN, X))
+        assert process.poll() is None
+        _, log = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert log == ""
+
+
+ORPHANS = """
+import os, subprocess, sys, time
+stdin, keep = os.pipe()
+os.set_inheritable(keep, True)
+process = subprocess.Popen(sys.argv[1:], stdin=stdin, stdout=subprocess.PIPE, text=True)
+print(process.stdout.readline(), process.pid, flush=True)
+if os.fork() == 0:  # keeps stdin open after the parent's death
+    os.closerange(0, 3)
+    time.sleep(60)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_an_embedded_server_ends_with_its_parent(flags: list[str]) -> None:
+    """Also if a forked worker keeps its stdin open, and the parent is killed."""
+    script = subprocess.run(
+        [sys.executable, "-c", ORPHANS, *COMMAND, *flags, "--embedded"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert script.returncode == -signal.SIGKILL
+    first, second = script.stdout.split("\n", 1)
+    assert json.loads(first)["listening"] == flags[1]
+    pid = int(second)
+    assert eventually(lambda: not _is_alive(pid))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.parametrize(
+    ("folder", "other", "left"),
+    [("gradwire-x", False, False), ("gradwire-x", True, True), ("mine", False, True)],
+)
+def test_an_embedded_server_leaves_no_folder(
+    tmp_path: Path, folder: str, other: bool, left: bool
+) -> None:
+    """That of its socket goes with it, unless it isn't the client's or holds something else."""
+    path = tmp_path / folder
+    path.mkdir()
+    if other:
+        (path / "other").touch()
+    flags = ["--listen", f"unix:{path}/s", "--cache-dir", "off"]
+    with _started(*flags, "--embedded") as process:
+        _ready(process)
+        process.communicate(timeout=30)
+    assert path.exists() is left
+    assert not (path / "s").exists()
+
+
+def test_a_server_that_starts_again_finds_its_executables(flags: list[str]) -> None:
+    """With linear algebra in them, which needs to be loaded with care."""
+    body = function(
+        [vector(3, 3)],
+        node("linalg.cholesky", [0], 1),
+        node("linalg.eigvalsh", [0], 2),
+        results=[1, 2],
+    )
+    matrix = np.diag([1.0, 2.0, 3.0]) + 0.25
+    replies = []
+    for cached in (False, True):
+        with _started(*flags, "--embedded") as process, _stub(_ready(process)["listening"]) as stub:
+            assert stub.Prepare(prepare_request(program(body))).plan.cached is cached
+            replies.append(outputs(stub.Compute(inline(program(body), matrix))))
+            process.communicate(timeout=30)
+    np.testing.assert_allclose(replies[0][0], np.linalg.cholesky(matrix), rtol=1e-12)
+    for first, second in zip(*replies, strict=True):
+        assert first.tobytes() == second.tobytes()
+
+
+def test_only_its_user_reaches_a_socket(flags: list[str], tmp_path: Path) -> None:
+    """Whatever the umask that it was started with."""
+    with _started(*flags, "--embedded", umask=0) as process:
+        _ready(process)
+        assert (tmp_path / "s").stat().st_mode & 0o077 == 0
+        assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--listen", "0.0.0.0:0"], 2, "`listen` must be a loopback address"),
+        (["--max-plans", "0"], 2, "`max_plans` must be at least 1; got 0"),
+        (["--no-such-flag"], 2, "--no-such-flag"),
+        (["--cache-dir", "/dev/null"], 1, "`cache_dir`"),
+        (["--listen", "unix:/no/such/directory/s", "--cache-dir", "off"], 1, "/no/such/directory"),
+    ],
+)
+def test_a_server_that_can_not_start_says_why(arguments: list[str], code: int, text: str) -> None:
+    """In one line at the end, without a traceback, and with a code of its own."""
+    with _started("--metrics", "off", *arguments) as process:
+        output, log = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert output == ""
+    assert "Traceback" not in log
+    assert text in log.splitlines()[-1]
+
+
+@pytest.mark.parametrize("missing", ["jax", "grpc_health", "prometheus_client"])
+def test_without_the_extra_it_says_what_to_install(missing: str) -> None:
+    """The thin client has the command, too."""
+    script = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from gradwire_server.__main__ import main; sys.exit(main([]))"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[-1] == (
+        f"gradwire-server: {missing} is not installed. Run: pip install 'gradwire[server]'"
+    )
+    assert "Traceback" not in process.stderr
+
+
+def test_limits_are_set_by_flags(flags: list[str]) -> None:
+    """And reported to clients under the same names."""
+    flags += ["--embedded", "--max-nodes", "7", "--replica-id", "me"]
+    with _started(*flags) as process, _stub(_ready(process)["listening"]) as stub:
+        info = stub.GetServerInfo(pb.GetServerInfoRequest())
+    assert info.replica_id == "me"
+    assert {limit.name: limit.value for limit in info.limits}["max_nodes"] == 7

@@ -1,0 +1,141 @@
+"""Every bound on a program, with a program at it and one that is over by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradwire.ir import Program, ProgramLimits, encode_program
+from programs import chain, doubling, function, nested, node, program, vector
+
+TIGHT = ProgramLimits(
+    max_program_bytes=2**15,
+    max_program_items=1000,
+    max_nodes=100,
+    max_nesting=4,
+    max_derivative_order=3,
+    max_tensor_elements=2**21,
+    max_tensor_bytes=2**23,
+    max_constant_bytes=1024,
+)
+"""Bounds so small that what is at them still compiles at once."""
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """A program at a bound of ``TIGHT``, and one that is over: by what ``got`` says."""
+
+    name: str
+    limit: str
+    at: bytes
+    over: bytes
+    got: int
+
+
+def _boundary(name: str, limit: str, at: Program, over: Program, got: int) -> Boundary:
+    return Boundary(name, limit, encode_program(at), encode_program(over), got)
+
+
+def _of_bytes(length: int) -> bytes:
+    """A program that is so long because of a name."""
+    short = program(function([vector()], results=[0], name="f" * 20_000))
+    rest = length - len(encode_program(short))
+    return encode_program(program(function([vector()], results=[0], name="f" * (20_000 + rest))))
+
+
+def _of_items(items: int) -> Program:
+    """One function, and for each parameter itself and its flag; the rest are results."""
+    count = (items - 2) // 2
+    return program(function([vector()] * count, results=[0] * (items - 1 - 2 * count)))
+
+
+def _of_nodes(extra: int) -> Program:
+    """Doubled functions of 22 nodes in all, a call of them, and more."""
+    inner = doubling(3).functions
+    call = node("call", [0], 1, functions=[len(inner) - 1])
+    more = [node("sin", [i + 1], i + 2) for i in range(extra)]
+    return program(*inner, function([vector()], call, *more, results=[1 + extra]))
+
+
+def _jacobian(width: int) -> Program:
+    """Sixteen directions through a tensor of ``width`` elements, inside a function."""
+    params = [vector(16, dtype="float32"), vector(width, dtype="float32")]
+    inner = function(params, node("sin", [0], 2), node("cos", [1], 3), results=[2])
+    jacobian = node("jacobian", [0, 1], 2, 3, functions=[0], mode="forward")
+    return program(inner, function(params, jacobian, results=[3]))
+
+
+def _vmap(rows: int) -> Program:
+    """A function that makes a tensor of 2**10 elements on its way, for so many rows."""
+    row, column = vector(2**8, dtype="int8"), vector(4, 1, dtype="int8")
+    inner = function([row, column], node("add", [0, 1], 2), node("negative", [0], 3), results=[3])
+    vmap = node("vmap", [0, 1], 2, functions=[0], mapped=(1, 0))
+    return program(inner, function([vector(rows, 2**8, dtype="int8"), column], vmap, results=[2]))
+
+
+def _constants(*sizes: int) -> Program:
+    values = [np.zeros(size) for size in sizes]
+    return program(function([vector()], results=[0], constants=values))
+
+
+def _parameter(*shape: int, dtype: str = "float64") -> Program:
+    return program(chain("negative", 1, vector(*shape, dtype=dtype)))
+
+
+def _broadcast(rows: int) -> Program:
+    """A node whose result is larger than its operands."""
+    params = [vector(rows, 1, dtype="int8"), vector(1, 2**10, dtype="int8")]
+    return program(function(params, node("add", [0, 1], 2), results=[2]))
+
+
+BOUNDARIES = [
+    Boundary("bytes", "max_program_bytes", _of_bytes(2**15), _of_bytes(2**15 + 1), 2**15 + 1),
+    _boundary("items", "max_program_items", _of_items(1000), _of_items(1001), 1001),
+    _boundary(
+        "nodes",
+        "max_nodes",
+        program(chain("sin", 100, vector())),
+        program(chain("sin", 101, vector())),
+        101,
+    ),
+    _boundary("nodes_of_calls", "max_nodes", _of_nodes(77), _of_nodes(78), 101),
+    _boundary("nesting", "max_nesting", nested("call", 4), nested("call", 5), 5),
+    _boundary("order", "max_derivative_order", nested("grad", 3, 2), nested("grad", 4, 2), 4),
+    _boundary(
+        "elements",
+        "max_tensor_elements",
+        _parameter(2**21, dtype="int8"),
+        _parameter(2**21 + 1, dtype="int8"),
+        2**21 + 1,
+    ),
+    _boundary(
+        "elements_of_a_result",
+        "max_tensor_elements",
+        _broadcast(2**11),
+        _broadcast(2**11 + 1),
+        2**21 + 2**10,
+    ),
+    _boundary(
+        "elements_within_a_jacobian",
+        "max_tensor_elements",
+        _jacobian(2**17),
+        _jacobian(2**17 + 1),
+        2**21 + 16,
+    ),
+    _boundary(
+        "elements_within_vmap",
+        "max_tensor_elements",
+        _vmap(2**11),
+        _vmap(2**11 + 1),
+        2**21 + 2**10,
+    ),
+    _boundary(
+        "bytes_of_a_tensor",
+        "max_tensor_bytes",
+        _parameter(2**20),
+        _parameter(2**20 + 1),
+        2**23 + 8,
+    ),
+    _boundary("constants", "max_constant_bytes", _constants(64, 64), _constants(64, 65), 1032),
+]

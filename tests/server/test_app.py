@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from gradwire.v1 import service_pb2 as pb
+from gradwire_server.app import StartError, build
+from gradwire_server.service import SERVICE_NAME
+from programs import function, node, program, vector
+from server_process import eventually
+from serving import (
+    compilers_blocked,
+    detail_of,
+    inline,
+    outputs,
+    prepare_request,
+    refused,
+    serving,
+    settings_in,
+    stub_to,
+)
+
+X = np.array([0.5, -1.0, 2.0])
+SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
+Status = health_pb2.HealthCheckResponse
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """What a server starts, it ends."""
+    before = set(threading.enumerate())
+    yield
+    assert eventually(lambda: not [t for t in threading.enumerate() if t not in before]), [
+        thread.name for thread in threading.enumerate() if thread not in before
+    ]
+
+
+def _health(channel: grpc.Channel, name: str) -> int:
+    stub = health_pb2_grpc.HealthStub(channel)
+    return int(stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10).status)
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0", "localhost:0", None])
+def test_a_server_is_reached_at_its_address(tmp_path: Path, listen: str | None) -> None:
+    """Of each kind, with the port that it got; then it is gone."""
+    values = {} if listen is None else {"listen": listen}
+    with serving(tmp_path, **values) as (app, stub):
+        if listen is not None:
+            assert app.address.rpartition(":")[0] == listen.rpartition(":")[0]
+        assert stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=10).replica_id == "test"
+        address = app.address
+    with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary(f"/{SERVICE_NAME}/GetServerInfo")(b"", timeout=10)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_health_is_served(tmp_path: Path) -> None:
+    """Under the empty name and the service's; no other is known."""
+    with serving(tmp_path) as (app, _), grpc.insecure_channel(app.address) as channel:
+        assert _health(channel, "") == Status.SERVING
+        assert _health(channel, SERVICE_NAME) == Status.SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            _health(channel, "gradwire.v1.Other")
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_reflection_is_served(tmp_path: Path) -> None:
+    """For tools such as grpcurl: the names of services, and the files that describe them."""
+    requests = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE_NAME),
+    ]
+    with serving(tmp_path) as (app, _), grpc.insecure_channel(app.address) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        listed, described = stub.ServerReflectionInfo(iter(requests), timeout=10)
+    names = {service.name for service in listed.list_services_response.service}
+    assert names == {
+        SERVICE_NAME, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection",
+    }  # fmt: skip
+    files = described.file_descriptor_response.file_descriptor_proto
+    assert any(b"DerivativeService" in file for file in files)
+
+
+def test_an_address_in_use_is_an_error(tmp_path: Path) -> None:
+    """For calls and for metrics; nothing of the server is left."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        for values in ({"listen": taken}, {"metrics": taken}):
+            app = build(settings_in(tmp_path, **values))
+            with pytest.raises(StartError):
+                app.start()
+            assert (app.address, app.metrics_url) == ("", None)
+
+
+def test_a_socket_left_by_a_dead_server_is_replaced(tmp_path: Path) -> None:
+    """It would else have to be removed by hand."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "socket"))
+    with serving(tmp_path) as (_, stub):
+        stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=10)
+
+
+def test_an_unsafe_cache_directory_is_an_error(tmp_path: Path) -> None:
+    """If it was asked for; the default is done without."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o755)
+    with pytest.raises(StartError, match="`cache_dir` must be a directory of this user"):
+        build(settings_in(tmp_path, cache_dir=str(tmp_path / "cache")))
+
+
+def test_a_server_without_a_home_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It keeps nothing on disk then, and says so."""
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with serving(tmp_path, cache_dir="auto") as (_, stub):
+        stub.Compute(inline(SIN, X))
+    assert "compiled programs are not kept: `cache_dir` can't be made" in caplog.text
+
+
+def test_a_server_that_starts_again_does_not_compile_again(tmp_path: Path) -> None:
+    """It finds its executables on disk, under the same plan id."""
+    ids = set()
+    for cached in (False, True):
+        with serving(tmp_path, cache_dir=str(tmp_path / "cache")) as (app, stub):
+            plan = stub.Prepare(prepare_request(SIN)).plan
+            assert plan.cached is cached
+            assert app.programs.counts.loaded_from_disk == cached
+            assert plan.compile_time.ToNanoseconds() > 0
+            ids.add(plan.id)
+    assert len(ids) == 1
+
+
+def test_messages_are_bounded_in_both_directions(tmp_path: Path) -> None:
+    """By gRPC itself: a request above the bound isn't read. At it, it is."""
+    size = 100_000
+    with (
+        serving(tmp_path, max_message_bytes=size) as (app, _),
+        grpc.insecure_channel(app.address) as channel,
+    ):
+        call = channel.unary_unary(f"/{SERVICE_NAME}/Prepare")
+        with refused("INVALID_REQUEST"):
+            call(b"\xff" * size)
+        with pytest.raises(grpc.RpcError) as caught:
+            call(b"\xff" * (size + 1))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_health_answers_under_full_load(tmp_path: Path) -> None:
+    """With every call that is allowed in flight, and watches open beside them."""
+    with serving(tmp_path, max_calls=8) as (app, stub), compilers_blocked(app) as release:
+        calls = [stub.Prepare.future(prepare_request(SIN)) for _ in range(8)]
+        assert eventually(lambda: app.lifecycle.calls == 8)
+        with grpc.insecure_channel(app.address) as channel:
+            watches = [
+                health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+                for _ in range(40)
+            ]
+            for watch in watches:
+                assert next(watch).status == Status.SERVING
+            start = time.monotonic()
+            assert _health(channel, "") == Status.SERVING
+            assert time.monotonic() - start < 1
+            for watch in watches:
+                watch.cancel()
+        release()
+        for call in calls:
+            assert call.result(60).plan.id
+
+
+def test_what_is_in_flight_is_finished(tmp_path: Path) -> None:
+    """When a server stops; meanwhile it says so, and takes nothing new."""
+    with serving(tmp_path, metrics="127.0.0.1:0", grace=60.0) as (app, stub):
+        stub.Compute(inline(SIN, X))
+        with compilers_blocked(app) as release, stub_to(app) as other:
+            cos = program(function([vector(3)], node("cos", [0], 1), results=[1]))
+            call = stub.Compute.future(inline(cos, X))
+            assert eventually(lambda: app.lifecycle.calls == 1)
+            stopping = threading.Thread(target=app.stop)
+            stopping.start()
+            assert eventually(lambda: app.lifecycle.state == "draining")
+            with refused("DRAINING", "UNAVAILABLE") as caught:
+                other.Compute(inline(SIN, X), timeout=10)
+            assert detail_of(caught.value).retryable
+            with grpc.insecure_channel(app.address) as channel:
+                assert _health(channel, "") == Status.NOT_SERVING
+                assert _health(channel, SERVICE_NAME) == Status.NOT_SERVING
+            with pytest.raises(urllib.error.HTTPError) as page:
+                urllib.request.urlopen(f"{app.metrics_url}/readyz", timeout=10)
+            with page.value:
+                assert page.value.code == 503
+            release()
+            np.testing.assert_array_equal(outputs(call.result(60))[0], np.cos(X))
+            stopping.join(30)
+            assert not stopping.is_alive()
+
+
+def test_a_grace_that_is_over_ends_calls(tmp_path: Path) -> None:
+    """They are cancelled; the answer of stop says that something goes on."""
+    with serving(tmp_path) as (app, stub), compilers_blocked(app):
+        call = stub.Prepare.future(prepare_request(SIN))
+        assert eventually(lambda: app.lifecycle.calls == 1)
+        start = time.monotonic()
+        assert not app.stop(0.2)
+        assert time.monotonic() - start < 5
+        with pytest.raises(grpc.RpcError):
+            call.result(10)
+
+
+def test_a_watch_does_not_use_up_the_grace(tmp_path: Path) -> None:
+    """It hears that the server stops, and is ended."""
+    app = build(settings_in(tmp_path, grace=60.0))
+    app.start()
+    with grpc.insecure_channel(app.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == Status.SERVING
+        heard: list[int] = []
+
+        def listen() -> None:
+            with pytest.raises(grpc.RpcError):
+                heard.extend(int(update.status) for update in watch)
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        start = time.monotonic()
+        assert app.stop()
+        assert time.monotonic() - start < 5
+        listener.join(10)
+        assert heard == [Status.NOT_SERVING]
+
+
+def test_callers_one_after_the_other_hear_of_the_end(tmp_path: Path) -> None:
+    """Each of their calls is answered, refused by us, or not connected: never cut off."""
+    answers: set[str] = set()
+    stop = threading.Event()
+    app = build(settings_in(tmp_path))
+    app.start()
+
+    def work() -> None:
+        with stub_to(app) as stub:
+            while not stop.is_set():
+                try:
+                    stub.Compute(inline(SIN, X), timeout=10)
+                    answers.add("OK")
+                except grpc.RpcError as error:
+                    answers.add(error.code().name)
+                    time.sleep(0.005)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    assert app.stop()
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    assert answers == {"OK", "UNAVAILABLE"}

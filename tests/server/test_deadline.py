@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+
+import pytest
+
+from gradwire.errors import DeadlineError
+from gradwire_server.deadline import Deadline, StillRunning
+
+
+def test_a_deadline_passes() -> None:
+    """Before it all is well, after it never again."""
+    Deadline(10).check("it ran")
+    with pytest.raises(DeadlineError, match="the call's deadline passed while it ran"):
+        Deadline(0).check("it ran")
+
+
+def test_a_result_is_waited_for() -> None:
+    """It comes as soon as it is there; a failure comes as itself."""
+    future: Future[int] = Future()
+    threading.Timer(0.05, future.set_result, [3]).start()
+    assert Deadline(10).wait(future, "x") == 3
+    failed: Future[int] = Future()
+    failed.set_exception(TimeoutError("its own"))
+    with pytest.raises(TimeoutError, match="its own"):
+        Deadline(10).wait(failed, "x")
+
+
+def test_waiting_ends_at_the_deadline() -> None:
+    """Or when the caller has asked to hear, whichever is first."""
+    future: Future[int] = Future()
+    start = time.monotonic()
+    with pytest.raises(DeadlineError):
+        Deadline(0.05).wait(future, "x")
+    with pytest.raises(DeadlineError):
+        Deadline(0.05).wait(future, "x", at_most=1)
+    with pytest.raises(StillRunning):
+        Deadline(10).wait(future, "x", at_most=0.05)
+    with pytest.raises(StillRunning):
+        Deadline(10).wait(future, "x", at_most=0)
+    assert time.monotonic() - start < 5
+    assert not future.done()
+
+
+def test_waiting_ends_when_the_caller_goes() -> None:
+    """A thread isn't kept for somebody who has hung up."""
+    gone = threading.Event()
+    threading.Timer(0.05, gone.set).start()
+    with pytest.raises(DeadlineError):
+        Deadline(60, lambda: not gone.is_set()).wait(Future(), "x")

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from gradwire_server import journal
+from gradwire_server.journal import Journal
+from gradwire_server.record import CallRecord
+from server_process import eventually
+
+
+def test_every_record_arrives_once_and_in_order() -> None:
+    """After a flush all that came before, and after the end the rest."""
+    seen: list[str] = []
+    told = Journal([lambda records: seen.extend(record.method for record in records)])
+    for number in range(10):
+        told.add(CallRecord(str(number)))
+    told.flush()
+    assert seen == [str(number) for number in range(10)]
+    told.add(CallRecord("last"))
+    told.stop()
+    assert seen[10:] == ["last"]
+
+
+def test_observers_are_told_by_themselves() -> None:
+    """Soon, without anybody asking."""
+    seen: list[CallRecord] = []
+    told = Journal([seen.extend])
+    told.add(CallRecord("x"))
+    assert eventually(lambda: len(seen) == 1)
+    told.stop()
+
+
+def test_an_observer_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """The others are told, the failure is logged, and calls go on."""
+    seen: list[CallRecord] = []
+
+    def fail(records: Sequence[CallRecord]) -> None:
+        raise ValueError("broken")
+
+    told = Journal([fail, seen.extend])
+    told.add(CallRecord("x"))
+    told.stop()
+    assert len(seen) == 1
+    assert "an observer of calls failed" in caplog.text
+
+
+def test_an_observer_that_is_stuck_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when nobody reads the log: records are dropped at a bound, callers never wait."""
+    monkeypatch.setattr(journal, "_MANY", 10)
+    monkeypatch.setattr(journal, "_TOO_MANY", 50)
+    released, seen = threading.Event(), []
+
+    def stuck(records: Sequence[CallRecord]) -> None:
+        released.wait(30)
+        seen.extend(records)
+
+    told = Journal([stuck])
+    told.add(CallRecord("first"))
+    assert eventually(lambda: told.waiting == 0)  # the thread has it, and hangs
+    for number in range(200):
+        told.add(CallRecord(str(number)))
+    assert told.waiting == 50
+    released.set()
+    told.stop()
+    assert len(seen) == 51

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from gradwire.errors import OverloadedError, UnavailableError
+from gradwire_server.lifecycle import Lifecycle, State
+
+
+def test_calls_are_taken_only_while_serving() -> None:
+    """Neither before the start nor after the end."""
+    lifecycle = Lifecycle(2)
+    with pytest.raises(UnavailableError, match="the server is starting"):
+        lifecycle.enter()
+    lifecycle.serve()
+    lifecycle.enter()
+    lifecycle.drain()
+    assert lifecycle.state is State.DRAINING
+    with pytest.raises(UnavailableError, match="the server is draining"):
+        lifecycle.enter()
+    assert lifecycle.calls == 1
+
+
+def test_calls_are_bounded() -> None:
+    """At the bound they are taken, one over it is refused, and one that leaves makes room."""
+    lifecycle = Lifecycle(2)
+    lifecycle.serve()
+    lifecycle.enter()
+    lifecycle.enter()
+    with pytest.raises(OverloadedError, match="`max_calls` is 2"):
+        lifecycle.enter()
+    lifecycle.leave()
+    lifecycle.enter()
+
+
+def test_the_end_of_calls_is_waited_for() -> None:
+    """Not longer than asked, and not longer than needed."""
+    lifecycle = Lifecycle(2)
+    lifecycle.serve()
+    assert lifecycle.wait_until_idle(0)
+    lifecycle.enter()
+    assert not lifecycle.wait_until_idle(0.01)
+    threading.Timer(0.05, lifecycle.leave).start()
+    assert lifecycle.wait_until_idle(10)
+
+
+def test_refusals_are_held() -> None:
+    """Until they are released; then callers hear what they would have heard."""
+    lifecycle = Lifecycle(2)
+    lifecycle.serve()
+    lifecycle.drain()
+    lifecycle.hold_refusals()
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(lifecycle.enter)
+        time.sleep(0.05)
+        assert not held.done()
+        lifecycle.release_refusals()
+        with pytest.raises(UnavailableError):
+            held.result(10)

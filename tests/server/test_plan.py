@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gradwire.ir import Program, infer_program
+from gradwire_server.plan import Choice, join_parts, make_plan
+from programs import function, node, program, vector
+
+
+def _scaled(scale: float, name: str = "f", dtype: str = "float64") -> Program:
+    body = function(
+        [vector(3, dtype=dtype), vector(3, dtype=dtype)],
+        node("multiply", [0, 2], 3),
+        node("add", [3, 1], 4),
+        results=[4],
+        constants=[np.array(scale, dtype)],
+        name=name,
+    )
+    return program(body)
+
+
+def _key(source: Program, precision: str = "highest", environment: str = "here") -> bytes:
+    return make_plan(infer_program(source), precision, environment).key
+
+
+BASE = _scaled(0.0)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        _key(_scaled(-0.0)),
+        _key(_scaled(5e-324)),
+        _key(_scaled(0.0, dtype="float32")),
+        _key(replace(BASE, mapped=(True, False))),
+        _key(replace(BASE, mapped=(False, True))),
+        _key(BASE, "high"),
+        _key(BASE, "fast"),
+        _key(BASE, environment="there"),
+    ],
+    ids=["minus-zero", "tiny", "dtype", "mapped", "mapped-2", "high", "fast", "environment"],
+)
+def test_what_can_change_a_result_changes_the_key(key: bytes) -> None:
+    """A plan that is taken for another is a wrong number."""
+    assert key != _key(BASE)
+
+
+def test_names_are_no_part_of_a_plan() -> None:
+    """Two programs that differ in names alone share a plan."""
+    assert _key(_scaled(0.0, name="other")) == _key(BASE)
+
+
+def test_parts_can_not_be_shifted() -> None:
+    """Where one part of a key ends and the next begins is part of it."""
+    lists = [[b"ab", b"c"], [b"a", b"bc"], [b"abc"], [b"abc", b""], [b"", b"abc"], []]
+    assert len({join_parts(parts) for parts in lists}) == len(lists)
+
+
+def test_the_id_is_a_hash_of_the_key() -> None:
+    """So that it is the same after a restart."""
+    plan = make_plan(infer_program(BASE), "highest", "here")
+    assert plan.id == hashlib.sha256(plan.key).hexdigest()[:32]
+
+
+def test_a_plan_knows_its_types() -> None:
+    """Of one sample, if it is mapped."""
+    plan = make_plan(infer_program(replace(BASE, mapped=(True, False))), "highest", "here")
+    assert (plan.inputs, plan.outputs) == ((vector(3), vector(3)), (vector(3),))
+    assert (plan.mapped, plan.is_mapped, plan.widest_bytes) == ((True, False), True, 24)
+
+
+def _operated(*ops: str, **attrs: str) -> Program:
+    inner = function([vector(3)], node("matmul", [0, 0], 1), results=[1])
+    nodes = [
+        node(op, [0, *extra], *outputs, functions=[0], **attrs)
+        for number, op in enumerate(ops)
+        for extra, outputs in [_shape_of(op, 10 * (number + 1))]
+    ]
+    return program(inner, function([vector(3)], *nodes, results=[nodes[-1].outputs[-1]]))
+
+
+def _shape_of(op: str, first: int) -> tuple[list[int], list[int]]:
+    return ([0], [first, first + 1]) if op == "jvp" else ([], [first, first + 1])
+
+
+def test_choices_are_collected() -> None:
+    """Only what the program left open, with function and node."""
+    plan = make_plan(infer_program(_operated("jacobian")), "highest", "here")
+    assert plan.choices == (Choice(1, 0, "mode", "reverse"),)
+    fixed = make_plan(infer_program(_operated("jacobian", mode="forward")), "highest", "here")
+    assert fixed.choices == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (BASE, "function"),
+        (_operated("jacobian"), "jacobian"),
+        (_operated("jacobian", "jacobian"), "jacobian"),
+        (_operated("jacobian", "jvp"), "several"),
+    ],
+)
+def test_the_operator_is_named(source: Program, name: str) -> None:
+    """By a word of a small vocabulary, which a metric can have as a label."""
+    assert make_plan(infer_program(source), "highest", "here").operator == name

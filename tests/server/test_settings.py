@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from gradwire.ir import ProgramLimits
+from gradwire_server.settings import (
+    OFF,
+    Settings,
+    SettingsError,
+    default_cache_dir,
+    documentation,
+    parse_settings,
+    split_address,
+)
+
+FIELDS = [
+    (owner, entry)
+    for owner in (Settings, ProgramLimits)
+    for entry in dataclasses.fields(owner)
+    if entry.name != "program"
+]
+NUMBERS = [
+    (owner, entry.name, entry.type) for owner, entry in FIELDS if entry.type in ("int", "float")
+]
+
+
+def _get(settings: Settings, owner: type, name: str) -> object:
+    return getattr(settings if owner is Settings else settings.program, name)
+
+
+def test_every_setting_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each field has a sentence, and its flag is in the help."""
+    with pytest.raises(SystemExit) as caught:
+        parse_settings(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for owner, entry in FIELDS:
+        assert documentation(owner)[entry.name].endswith((".", "...")), entry.name
+        assert "--" + entry.name.replace("_", "-") in text
+
+
+@pytest.mark.parametrize(("owner", "name", "kind"), NUMBERS)
+def test_a_number_is_read_from_flag_and_environment(owner: type, name: str, kind: str) -> None:
+    """The flag wins over the variable, the variable over the default."""
+    flag, variable = "--" + name.replace("_", "-"), "GRADWIRE_SERVER_" + name.upper()
+    default = _get(Settings(), owner, name)
+    assert _get(parse_settings([], {}), owner, name) == default
+    assert _get(parse_settings([], {variable: "3"}), owner, name) == 3
+    assert _get(parse_settings([flag, "2"], {variable: "3"}), owner, name) == 2
+    with pytest.raises(SettingsError, match=rf"`{flag}` must be of type {kind}; got 'many'"):
+        parse_settings([flag, "many"], {})
+
+
+@pytest.mark.parametrize(("owner", "name", "kind"), NUMBERS)
+def test_a_number_has_a_least_value(owner: type, name: str, kind: str) -> None:
+    """It may be that, and no less; not-a-number is less than anything."""
+    flag = "--" + name.replace("_", "-")
+    least = 0 if name in ("grace", "max_device_bytes") else 1
+    assert _get(parse_settings([flag, str(least)], {}), owner, name) == least
+    for wrong in (str(least - 1), *(["nan"] if kind == "float" else [])):
+        with pytest.raises(SettingsError, match=f"`{name}` must be at least {least}"):
+            parse_settings([flag, wrong], {})
+
+
+@pytest.mark.parametrize("name", ["grace", "default_prepare_seconds", "default_compute_seconds"])
+def test_a_time_is_bounded(name: str) -> None:
+    """Times that the operating system can't wait for are refused."""
+    assert getattr(Settings(**{name: 1e6}), name) == 1e6
+    for wrong in (1e6 + 1, float("inf")):
+        with pytest.raises(SettingsError, match=f"`{name}` must be at most"):
+            Settings(**{name: wrong})
+
+
+def test_limits_are_all_reported() -> None:
+    """Under the names of their fields, those on programs included."""
+    limits = Settings(max_plans=7, program=ProgramLimits(max_nodes=9)).limits()
+    assert limits["max_plans"] == 7
+    assert limits["max_nodes"] == 9
+    assert {name for _, name, _ in NUMBERS} - set(limits) == {"compile_workers", "grace"}
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:0", "localhost:65535", "[::1]:8701", "127.8.8.8:1", "unix:/tmp/x"]
+)
+def test_local_addresses_are_served(address: str) -> None:
+    """Loopback of both families, and Unix sockets."""
+    assert Settings(listen=address).listen == address
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:8701", "[::]:8701", "10.0.0.1:8701", "gpu-box:8701"])
+def test_the_network_is_served_only_on_demand(address: str) -> None:
+    """Since nothing is encrypted, neither calls nor metrics go there by default."""
+    for name in ("listen", "metrics"):
+        with pytest.raises(SettingsError, match=f"`{name}` must be a loopback address"):
+            Settings(**{name: address})
+        assert getattr(Settings(**{name: address}, allow_plaintext_network=True), name) == address
+
+
+@pytest.mark.parametrize("address", ["", "8701", ":8701", "localhost", "localhost:x", "::1:80",
+                                     "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:²"])  # fmt: skip
+def test_malformed_addresses_are_refused(address: str) -> None:
+    """The message repeats what was given."""
+    with pytest.raises(SettingsError, match="`listen` must be HOST:PORT or unix:PATH"):
+        Settings(listen=address)
+
+
+def test_a_socket_path_has_a_bounded_length() -> None:
+    """The kernel takes 107 bytes; bytes, not characters."""
+    assert Settings(listen="unix:/" + "x" * 106)
+    for wrong in ("unix:/" + "x" * 107, "unix:/" + "é" * 54, "unix:"):
+        with pytest.raises(SettingsError, match=r"a path of 1 to 107 bytes"):
+            Settings(listen=wrong)
+
+
+def test_metrics_are_served_by_http() -> None:
+    """Not on a Unix socket."""
+    with pytest.raises(SettingsError, match="`metrics` must be HOST:PORT or off"):
+        Settings(metrics="unix:/tmp/x")
+
+
+def test_an_embedded_server_has_no_metrics_unless_asked() -> None:
+    """Two programs on one machine must not fight for a port."""
+    assert parse_settings(["--embedded"], {}).metrics == OFF
+    assert parse_settings([], {"GRADWIRE_SERVER_EMBEDDED": "true"}).metrics == OFF
+    assert parse_settings(["--embedded", "--metrics", "[::1]:0"], {}).metrics == "[::1]:0"
+    assert parse_settings([], {"GRADWIRE_SERVER_EMBEDDED": "0"}).metrics != OFF
+
+
+def test_words_are_checked() -> None:
+    """The log's format, the replica's name, and truth values."""
+    with pytest.raises(SettingsError, match="`log_format` must be text or json; got 'xml'"):
+        parse_settings(["--log-format", "xml"], {})
+    assert Settings(replica_id="x" * 128)
+    for wrong in ("", "x" * 129):
+        with pytest.raises(SettingsError, match="`replica_id` must have 1 to 128 characters"):
+            Settings(replica_id=wrong)
+    with pytest.raises(SettingsError, match="`GRADWIRE_SERVER_EMBEDDED` must be of type bool"):
+        parse_settings([], {"GRADWIRE_SERVER_EMBEDDED": "maybe"})
+
+
+def test_unknown_flags_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Abbreviations, too: they would change their meaning with the next flag."""
+    for wrong in ("--max-plan", "--nonsense"):
+        with pytest.raises(SystemExit) as caught:
+            parse_settings([wrong, "1"], {})
+        assert caught.value.code == 2
+        assert wrong in capsys.readouterr().err
+
+
+def test_addresses_are_split() -> None:
+    """Brackets around IPv6 are not part of the host."""
+    assert split_address("[::1]:80") == ("::1", 80)
+    assert split_address("localhost:0") == ("localhost", 0)
+
+
+def test_the_cache_is_in_the_users_cache_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As XDG has it; a relative XDG_CACHE_HOME is not valid."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache_dir() == tmp_path / "gradwire" / "executables"
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_cache_dir() == tmp_path / ".cache" / "gradwire" / "executables"

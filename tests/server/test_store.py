@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gradwire_server.store import Store, StoreError
+
+MANY = 2**30
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A directory that isn't there yet."""
+    return tmp_path / "a" / "cache"
+
+
+def _file(folder: Path) -> Path:
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_what_is_written_is_read(folder: Path) -> None:
+    """By another store of the same directory, too; under its key and no other."""
+    Store(folder, MANY).write(b"key", b"value")
+    store = Store(folder, MANY)
+    assert store.read(b"key") == b"value"
+    assert store.read(b"other") is None
+    store.write(b"key", b"")
+    assert store.read(b"key") == b""
+    store.remove(b"key")
+    assert store.read(b"key") is None
+
+
+def test_nobody_else_may_look(folder: Path) -> None:
+    """The directory and each file are this user's alone, whatever the umask."""
+    before = os.umask(0)
+    try:
+        Store(folder, MANY).write(b"key", b"value")
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert _file(folder).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
+def test_a_directory_of_others_is_refused(folder: Path, mode: int) -> None:
+    """Who can write to it can run code in the server."""
+    folder.mkdir(parents=True)
+    folder.chmod(mode)
+    with pytest.raises(StoreError, match=rf"mode 0700; got {folder} .* mode 0{mode:o}"):
+        Store(folder, MANY)
+
+
+def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
+    """With a message that names the setting."""
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    path.chmod(0o600)
+    for wrong in (path, path / "below"):
+        with pytest.raises(StoreError, match="`cache_dir`"):
+            Store(wrong, MANY)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _flip(position: int) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[position] ^= 1
+        path.write_bytes(content)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _cut,
+        _flip(0),
+        _flip(30),
+        _flip(55),
+        _flip(-1),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"x" * 1000),
+        lambda path: path.write_bytes(path.read_bytes() + b"x"),
+    ],
+    ids=["cut", "magic", "digest", "length", "value", "empty", "foreign", "longer"],
+)
+def test_a_damaged_file_is_ignored_and_removed(
+    folder: Path, damage: Callable[[Path], None]
+) -> None:
+    """Its bytes are code: not one of them may differ."""
+    store = Store(folder, MANY)
+    store.write(b"key", b"value")
+    damage(_file(folder))
+    assert store.read(b"key") is None
+    assert list(folder.iterdir()) == []
+
+
+def test_the_whole_key_is_compared(folder: Path) -> None:
+    """A file under the right name that holds another key is not what was asked for."""
+    store = Store(folder, MANY)
+    store.write(b"key", b"value")
+    name = _file(folder).name
+    store.remove(b"key")
+    store.write(b"other", b"other value")
+    _file(folder).rename(folder / name)
+    assert store.read(b"key") is None
+
+
+def test_a_file_that_others_can_write_is_not_read(folder: Path) -> None:
+    """Nor one that is a link."""
+    store = Store(folder, MANY)
+    store.write(b"key", b"value")
+    path = _file(folder)
+    path.chmod(0o620)
+    assert store.read(b"key") is None
+    path.chmod(0o600)
+    assert store.read(b"key") == b"value"
+    path.rename(folder.parent / "elsewhere")
+    path.symlink_to(folder.parent / "elsewhere")
+    assert store.read(b"key") is None
+
+
+def test_the_bytes_are_bounded(folder: Path) -> None:
+    """At the bound all stay; one byte less, and what was used longest ago goes."""
+    probe = Store(folder, MANY)
+    probe.write(b"0", b"x" * 100)
+    size = _file(folder).stat().st_size
+    for bound, left in ((3 * size, "012"), (3 * size - 1, "02")):
+        for path in folder.iterdir():
+            path.unlink()
+        store = Store(folder, bound)
+        for number, name in enumerate((b"0", b"1")):
+            store.write(name, b"x" * 100)
+            path = next(p for p in folder.iterdir() if p.stat().st_mtime > 1000)
+            os.utime(path, (number, number))
+        assert store.read(b"0") is not None  # and is the newest from now on
+        store.write(b"2", b"x" * 100)
+        assert "".join(n for n in "012" if store.read(n.encode()) is not None) == left
+
+
+def test_what_does_not_fit_is_not_kept(folder: Path) -> None:
+    """And drives nothing else out."""
+    Store(folder, 200).write(b"small", b"x")
+    Store(folder, 200).write(b"large", b"x" * 200)
+    assert Store(folder, 200).read(b"small") == b"x"
+    assert Store(folder, 200).read(b"large") is None
+
+
+def test_only_stale_leftovers_are_removed(folder: Path) -> None:
+    """Another server may be writing at this moment."""
+    Store(folder, MANY)
+    stale, fresh = folder / ".writing-a", folder / ".writing-b"
+    stale.write_bytes(b"x")
+    fresh.write_bytes(b"x")
+    os.utime(stale, (0, 0))
+    Store(folder, MANY)
+    assert list(folder.iterdir()) == [fresh]
+
+
+def test_a_directory_that_vanishes_stops_nothing(folder: Path) -> None:
+    """Nothing is kept, and nothing is raised."""
+    store = Store(folder, MANY)
+    folder.rmdir()
+    store.write(b"key", b"value")
+    assert store.read(b"key") is None
+
+
+def test_readers_never_see_half_a_file(folder: Path) -> None:
+    """While writers replace it all the time."""
+    store, stop = Store(folder, MANY), threading.Event()
+    values = {bytes([n]) * 100_000 for n in range(4)}
+
+    def write(value: bytes) -> None:
+        while not stop.is_set():
+            store.write(b"key", value)
+
+    threads = [threading.Thread(target=write, args=(value,)) for value in values]
+    for thread in threads:
+        thread.start()
+    end, seen = time.monotonic() + 0.5, 0
+    while time.monotonic() < end or not seen:
+        value = store.read(b"key")
+        if value is not None:
+            assert value in values
+            seen += 1
+    stop.set()
+    for thread in threads:
+        thread.join()

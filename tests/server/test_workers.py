@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from gradwire.errors import OverloadedError
+from gradwire_server.workers import Workers
+from server_process import eventually
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    """Ends all jobs that wait for it, at the latest after the test."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_jobs_are_done_in_turn(release: threading.Event) -> None:
+    """As many at once as there are threads, the rest in the order they came."""
+    workers, done = Workers(1, 10), []
+    workers.submit(lambda: release.wait(30) and None)
+    for number in range(3):
+        workers.submit(lambda number=number: done.append(number))
+    assert eventually(lambda: (workers.busy, workers.waiting) == (1, 3))
+    release.set()
+    assert eventually(lambda: done == [0, 1, 2])
+    assert workers.stop(10)
+
+
+def test_one_more_than_may_wait_is_refused(release: threading.Event) -> None:
+    """Jobs for idle threads don't count as waiting."""
+    workers = Workers(2, 3)
+    for _ in range(2 + 3):
+        workers.submit(lambda: release.wait(30) and None)
+    with pytest.raises(OverloadedError, match="`max_waiting_compiles` is 3") as caught:
+        workers.submit(lambda: None)
+    assert caught.value.metadata == {"limit": "max_waiting_compiles", "allowed": "3"}
+    release.set()
+    assert eventually(lambda: workers.busy == workers.waiting == 0)
+    workers.submit(lambda: None)
+    assert workers.stop(10)
+
+
+def test_a_job_that_raises_costs_no_thread(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the next job is done."""
+    workers, done = Workers(1, 10), threading.Event()
+    workers.submit(lambda: 1 // 0)
+    workers.submit(done.set)
+    assert done.wait(10)
+    assert workers.stop(10)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_end_drops_what_waits(release: threading.Event) -> None:
+    """A job that is being done goes on, which the answer says; nothing new is taken."""
+    workers, done = Workers(1, 10), threading.Event()
+    workers.submit(lambda: release.wait(30) and None)
+    assert eventually(lambda: workers.busy == 1)
+    workers.submit(done.set)
+    assert not workers.stop(0.05)
+    with pytest.raises(OverloadedError):
+        workers.submit(lambda: None)
+    release.set()
+    assert workers.stop(10)
+    assert not done.is_set()
+
+
+def test_other_threads_keep_their_stack() -> None:
+    """The deep stack is for compiling alone."""
+    before = threading.stack_size()
+    workers = Workers(1, 1)
+    assert threading.stack_size() == before
+    assert workers.stop(10)

@@ -1,0 +1,114 @@
+"""Servers and clients as processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+TESTS = Path(__file__).parent
+
+
+class ServerProcess:
+    """A server on a Unix socket; it ends with the tests, however they end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.target = f"unix:{folder}/socket"
+        self._cache = folder / "cache"
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end(signal.SIGKILL)
+
+    def start(self) -> None:
+        """Starts it, and waits until it takes calls."""
+        command = [sys.executable, "-P", "-m", "gradwire_server", "--embedded"]
+        command += ["--listen", self.target, "--cache-dir", str(self._cache), "--grace", "5"]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        assert json.loads(self._process.stdout.readline())["listening"] == self.target
+
+    def end(self, number: int) -> None:
+        """Sends it a signal, and waits until it has ended."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.communicate()
+            self._process = None
+
+
+def start_script(
+    script: str, *arguments: str, folder: Path | None = None, **environment: str
+) -> subprocess.Popen[str]:
+    """Starts a Python program in a process group of its own; it may import what tests share."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GRADWIRE_TARGET", "GRADWIRE_SERVER_", "GRPC_", "PYTEST_"))
+    }
+    # Python 3.12 and later warn of every fork of a process with threads.
+    warnings = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
+    return subprocess.Popen(
+        [sys.executable, *warnings, "-c", script, *arguments],
+        cwd=folder,
+        env={**inherited, "PYTHONPATH": str(TESTS), **environment},
+        start_new_session=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_script(
+    script: str, *arguments: str, folder: Path | None = None, **environment: str
+) -> list[str]:
+    """Runs a Python program to its end, and returns the lines that it has printed."""
+    process = start_script(script, *arguments, folder=folder, **environment)
+    try:
+        output, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, errors
+    return output.splitlines()
+
+
+def processes_of(target: str) -> list[int]:
+    """The ids of the servers that were told to listen there."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if entry.name.isdigit() and target.encode() in words:
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Waits for a condition."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
