@@ -272,9 +272,12 @@ def check_variance(rng, n=32, repeats=2000):
             if not off <= 5:
                 sys.exit(f"{name}, {count}: biased by {off:.1f} standard errors")
         error = difference(np.sqrt(counts) * measured[name] / wanted, np.ones(len(counts)))
-        claim(f"{name}: scatter {wanted:.2f}/√m, as the formula says", error, 0.12)
+        claim(f"{name}: scatter {wanted:.2f}/√m, as the formula says", error, 0.1)
     ratio = (spread["Gaussian"] / spread["random signs"]) ** 2
-    print(f"  Gaussian directions have {ratio:.1f} times the variance: use signs")
+    print(
+        f"  Gaussian directions have {ratio:.0f} times the variance here, for the diagonal, which"
+    )
+    print("  holds −c in every element, costs them much, and random signs nothing: use signs")
     value, error, products = gw.trace_estimate(lambda x: score(params, x), num_samples=16)(
         x, seed=0
     )
@@ -343,40 +346,39 @@ def draw_picture(path, params, losses, counts, measured, spread):
     left.scatter(*samples.T, s=4, color=GREY, alpha=0.5, linewidth=0)
     exact_arrows = true_score(grid)
     exact_arrows /= np.sqrt(1 + np.sum(exact_arrows**2, axis=1, keepdims=True))
-    style = {"angles": "xy", "scale": 26, "width": 0.004}
-    left.quiver(*grid.T, *exact_arrows.T, color=ACCENT, label="true score", **style)
-    left.quiver(*grid.T, *arrows.T, color=INK, label="learnt from the points", **style)
+    style = {"angles": "xy", "scale": 24}
+    left.quiver(*grid.T, *exact_arrows.T, color="#f0a58a", width=0.011, label="true", **style)
+    left.quiver(*grid.T, *arrows.T, color=INK, width=0.004, label="learnt from the points", **style)
     left.set(title="The score of a mixture", aspect="equal", xlim=(-3.2, 3.2), ylim=(-3.2, 3.9))
     left.legend(frameon=False, loc="upper center", ncols=2, fontsize=8, handlelength=1)
 
     colours = {"exact": GREY, "random signs": INK, "Gaussian": ACCENT}
-    for name in ("Gaussian", "random signs", "exact"):
-        values = np.array(losses[name])
-        windows = np.lib.stride_tricks.sliding_window_view(values, 25)
-        middle.plot(np.arange(len(windows)) + 12, np.std(windows, axis=1), color=colours[name])
-        middle.annotate(
-            name,
-            (len(windows), np.std(windows[-150:], axis=1).mean()),
-            xytext=(4, 0),
-            textcoords="offset points",
-            color=colours[name],
-            va="center",
-        )
-    middle.set(
-        title="Scatter of the loss from step to step", xlabel="step", yscale="log", xlim=(0, 780)
-    )
+    for name, width in (("Gaussian", 0.8), ("random signs", 1.2), ("exact", 0.6)):
+        values = losses[name]
+        label = f"{name}: ± {np.std(values[-300:]):.2f}"
+        middle.plot(values, color=colours[name], linewidth=width, label=label)
+    middle.set(title="The loss while training", xlabel="step", ylim=(-5, 1))
+    middle.legend(frameon=False, fontsize=8, loc="upper right")
 
     for name in measured:
-        line = spread[name] / np.sqrt(counts)
-        right.plot(counts, line, color=colours[name], label=f"{name}: the formula")
-        right.plot(counts, measured[name], "o", color=colours[name], label=f"{name}: measured")
+        right.plot(counts, spread[name] / np.sqrt(counts), color=colours[name])
+        right.plot(counts, measured[name], "o", color=colours[name])
+        right.annotate(
+            f"{name} directions" if name == "Gaussian" else name,
+            (4, spread[name] / 2),
+            xytext=(4, 6),
+            textcoords="offset points",
+            color=colours[name],
+        )
     right.set(
-        title="Scatter of a trace estimate, n = 32", xlabel="directions", xscale="log", yscale="log"
+        title="Scatter of a trace estimate, n = 32\n(dots measured, lines by the formula)",
+        xlabel="directions",
+        xscale="log",
+        yscale="log",
     )
     right.set_xticks(counts, [str(count) for count in counts])
     right.minorticks_off()
-    right.set_yticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
-    right.legend(frameon=False, fontsize=8)
+    right.set_yticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
     for axes in (left, middle, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)

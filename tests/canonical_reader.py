@@ -33,14 +33,18 @@ def exact(value: Any) -> Any:
 def normal(value: Program) -> Any:
     """A program without its names, written here in another way than in the module."""
     order: list[int] = []
+    seen = set()
 
     def visit(index: int) -> None:
+        if index in seen:
+            return
+        seen.add(index)
         for used in value.functions[index].nodes:
             for callee in used.functions:
-                if callee not in order:
-                    visit(callee)
-        if index not in order:
-            order.append(index)
+                visit(callee)
+        for rule in value.functions[index].rules:
+            visit(rule)
+        order.append(index)
 
     visit(value.entry)
     functions = []
@@ -57,7 +61,8 @@ def normal(value: Program) -> Any:
         constants = [((c.value.dtype.name, c.value.shape), c.value.tobytes()) for c in f.constants]
         results = tuple(ids.index(name) for name in f.results)
         params = [(p.type.dtype.name, p.type.shape) for p in f.params]
-        functions.append((params, constants, nodes, results))
+        rules = tuple(order.index(rule) for rule in f.rules)
+        functions.append((params, constants, nodes, results, rules))
     return value.opset, value.mapped, functions
 
 
@@ -89,7 +94,7 @@ class Reader:
             )
             for _ in range(self.count())
         ]
-        return params, constants, nodes, self.counts()
+        return params, constants, nodes, self.counts(), self.counts()
 
     def value(self) -> Any:
         letter = self.take(1)

@@ -31,9 +31,14 @@ from gradwire.errors import (
 )
 from gradwire.local import local
 from gradwire.remote import Prepared, prepare, remote
+from gradwire.transforms.branches import checkpoint, cond, stop_gradient, switch
+from gradwire.transforms.custom_rules import custom_jvp, custom_vjp
 from gradwire.transforms.estimates import diagonal_estimate, trace_estimate
+from gradwire.transforms.implicit import fixed_point, linear_solve, root
 from gradwire.transforms.jacobians import batched_jacobian, jacobian, jacobian_trace
+from gradwire.transforms.loops import fori_loop, while_loop
 from gradwire.transforms.products import grad, hvp, jvp, value_and_grad, vjp
+from gradwire.transforms.scans import associative_scan, map, scan
 from gradwire.transforms.second_order import hessian, hessian_diagonal, laplacian
 from gradwire.transforms.vmap import vmap
 
@@ -58,10 +63,17 @@ __all__ = [
     "UnsupportedError",
     "VersionError",
     "__version__",
+    "associative_scan",
     "batched_jacobian",
+    "checkpoint",
+    "cond",
     "connect",
     "current_connection",
+    "custom_jvp",
+    "custom_vjp",
     "diagonal_estimate",
+    "fixed_point",
+    "fori_loop",
     "grad",
     "hessian",
     "hessian_diagonal",
@@ -70,12 +82,19 @@ __all__ = [
     "jacobian_trace",
     "jvp",
     "laplacian",
+    "linear_solve",
     "local",
+    "map",
     "ops",
     "prepare",
     "remote",
+    "root",
+    "scan",
+    "stop_gradient",
+    "switch",
     "trace_estimate",
     "value_and_grad",
     "vjp",
     "vmap",
+    "while_loop",
 ]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from gradwire.errors import InvalidProgramError
-from gradwire.numpy_api import fourier, shapes, updates
+from gradwire.numpy_api import fourier, random_keys, shapes, updates
 from gradwire.numpy_api.registry import normal_axes, pinned, shape_of
 from gradwire.numpy_api.ufuncs import truth
 from gradwire.opset import FAMILIES
@@ -33,6 +33,7 @@ from gradwire.trace.values import apply_many, as_operand, as_traced, common_dtyp
 
 _OWN_DTYPE: Mapping[str, Collection[int]] = {
     "nn.dot_product_attention": (3,),
+    "random.bernoulli": (0,),
     "take": (1,),
     "take_along_axis": (1,),
     "where": (0,),
@@ -56,6 +57,8 @@ _DEFAULTS: Mapping[tuple[str, str], Any] = {
     ("nn.log_softmax", "axis"): -1,
     ("nn.softmax", "axis"): -1,
     ("one_hot", "dtype"): np.float64,
+    ("random.normal", "dtype"): np.float64,
+    ("random.uniform", "dtype"): np.float64,
     ("sort", "axis"): -1,
     ("split", "axis"): 0,
     ("stack", "axis"): 0,
@@ -77,6 +80,7 @@ _FRIENDLY: Mapping[str, Callable[..., Any]] = {
     "fft.rfft": fourier.rfft,
     "fft.rfftn": fourier.rfftn,
     "getitem": updates.getitem,
+    "random.key": random_keys.key,
     "reshape": shapes.reshape,
 }
 """Ops that are called otherwise than their nodes are written."""

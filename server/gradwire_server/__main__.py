@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib.metadata
 import json
 import os
 import signal
@@ -90,17 +89,6 @@ def _prepare_process(settings: Settings) -> None:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if settings.embedded:
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    if _jaxlib_version() == "0.10.2":
-        # It sums rows wrongly on the CPU (jax issue 39103) unless told so.
-        flag = "--xla_cpu_experimental_ynn_fusion_type=-reduce"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
-
-
-def _jaxlib_version() -> str:
-    try:
-        return importlib.metadata.version("jaxlib")
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def _begin_to_stop(stopping: threading.Event, number: int) -> None:

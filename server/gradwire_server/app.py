@@ -69,7 +69,7 @@ class App:
         devices.set_up_jax()
         self.settings = settings
         self.address = ""
-        self.lifecycle = Lifecycle(settings.max_calls)
+        self.lifecycle = Lifecycle(settings.max_calls, settings.max_bytes_in_flight)
         self.workers = Workers(settings.compile_workers, settings.max_waiting_compiles)
         self.programs = Programs(
             self.workers,

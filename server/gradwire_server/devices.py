@@ -38,6 +38,13 @@ class DeviceInfo:
     used_bytes: int
 
 
+_REDUCE_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
+_WRONG_REDUCTIONS = ((0, 10, 2), (0, 12))
+"""The first jaxlib that sums rows wrongly on the CPU (jax issue 39103), and the first
+that this server wasn't tried with. XLA aborts on flags that it doesn't know, so
+it is told only where it is known to listen: 0.10.2, 0.11.0, 0.11.1 and 0.11.2."""
+
+
 @functools.cache
 def set_up_jax() -> None:
     """Sets what must be set once in a process, before the first computation.
@@ -46,6 +53,10 @@ def set_up_jax() -> None:
     small call on the CPU four times its time. JAX's own compile cache is off,
     since executables are kept by ``store``.
     """
+    first, end = _WRONG_REDUCTIONS
+    flags = os.environ.get("XLA_FLAGS", "")
+    if first <= jaxlib.version.__version_info__ < end and _REDUCE_FLAG not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_REDUCE_FLAG}=-reduce".strip()
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.config.update("jax_enable_compilation_cache", False)

@@ -22,11 +22,13 @@ class State(StrEnum):
 class Lifecycle:
     """The state of the server and its calls in flight."""
 
-    def __init__(self, max_calls: int) -> None:
+    def __init__(self, max_calls: int, max_bytes: int) -> None:
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._max_calls = max_calls
+        self._max_bytes = max_bytes
         self._calls = 0
+        self._bytes = 0
         self._state = State.STARTING
         self._refusing = threading.Event()
         self._refusing.set()
@@ -64,29 +66,42 @@ class Lifecycle:
         """Lets the callers go who were held."""
         self._refusing.set()
 
-    def enter(self) -> None:
+    def enter(self, size: int) -> None:
         """Counts a call that begins. Each enter is followed by one leave.
+
+        One call is taken at least, whatever its size.
+
+        Args:
+            size: The bytes of its request.
 
         Raises:
             UnavailableError: the server doesn't take calls.
-            OverloadedError: it has too many.
+            OverloadedError: it has too many, or too many bytes of them.
         """
         with self._lock:
-            if self._state is State.SERVING and self._calls < self._max_calls:
+            room = not self._calls or self._bytes + size <= self._max_bytes
+            if self._state is State.SERVING and self._calls < self._max_calls and room:
                 self._calls += 1
+                self._bytes += size
                 return
         if self._state is State.SERVING:
+            name, allowed = (
+                ("max_bytes_in_flight", self._max_bytes)
+                if not room
+                else ("max_calls", self._max_calls)
+            )
             raise OverloadedError(
-                f"`max_calls` is {self._max_calls} on this server, and it has as many",
-                metadata={"limit": "max_calls", "allowed": str(self._max_calls)},
+                f"`{name}` is {allowed} on this server, and it has as many",
+                metadata={"limit": name, "allowed": str(allowed)},
             )
         self._refusing.wait(_LONGEST_HOLD)
         raise UnavailableError(f"the server is {self._state}")
 
-    def leave(self) -> None:
+    def leave(self, size: int) -> None:
         """Counts a call that has ended."""
         with self._lock:
             self._calls -= 1
+            self._bytes -= size
             if not self._calls:
                 self._idle.notify_all()
 

@@ -20,6 +20,7 @@ from gradwire_server.lifecycle import Lifecycle
 from gradwire_server.record import CallRecord
 from gradwire_server.settings import Settings
 from gradwire_server.status import describe, to_grpc
+from gradwire_server.wire import check_items
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["DerivativeService"].full_name
 
@@ -117,16 +118,17 @@ class DerivativeService:
         def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
             record = CallRecord(method, bytes_in=len(data))
             try:
+                check_items(data, kind, settings.max_request_items)
                 request = _parse(kind, data)
                 call_id = request.context.call_id
                 record.call_id = call_id[: settings.max_call_id_chars] or uuid.uuid4().hex
-                self._lifecycle.enter()
+                self._lifecycle.enter(len(data))
                 try:
                     requests.check_request(request, settings.max_call_id_chars)
                     deadline = _deadline(context, default_seconds)
                     reply = answer(request, deadline, record).SerializeToString()
                 finally:
-                    self._lifecycle.leave()
+                    self._lifecycle.leave(len(data))
             except Exception as error:  # noqa: BLE001 - each becomes a status
                 self._fail(error, record, context)
             record.bytes_out = len(reply)
@@ -137,6 +139,7 @@ class DerivativeService:
 
     def _fail(self, error: Exception, record: CallRecord, context: grpc.ServicerContext) -> None:
         """Ends a call with the status of its error; doesn't return."""
+        record.call_id = record.call_id or uuid.uuid4().hex
         status, detail = describe(error, record.call_id)
         if detail.reason == Reason.ERROR_REASON_INTERNAL:
             _log.error("call %s failed", record.call_id, exc_info=error)

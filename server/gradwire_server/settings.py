@@ -68,6 +68,10 @@ class Settings:
         grace: Seconds that calls in flight are given when the server stops.
         replica_id: The name of this server in its answers.
         max_message_bytes: One message, in either direction.
+        max_request_items: Fields and list elements of one request, counted
+            before it is parsed.
+        max_bytes_in_flight: Requests that are worked on at the same time, in
+            bytes.
         max_calls: Calls that are worked on at the same time.
         max_pending_calls: Calls that gRPC holds, those being refused included.
         max_waiting_calls: Calls that wait for a compile at the same time.
@@ -99,6 +103,8 @@ class Settings:
     grace: float = 30.0
     replica_id: str = field(default_factory=_default_replica_id)
     max_message_bytes: int = 64 * 2**20
+    max_request_items: int = 65_536
+    max_bytes_in_flight: int = 2**30
     max_calls: int = 128
     max_pending_calls: int = 1024
     max_waiting_calls: int = 96

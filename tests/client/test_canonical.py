@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from canonical_reader import Reader, normal
+from gradwire.errors import GradwireError
 from gradwire.ir import (
     Constant,
     Function,
@@ -61,7 +62,42 @@ def programs(draw: st.DrawFn) -> Program:
         results = draw(st.lists(st.integers(0, defined - 1), min_size=1, max_size=2))
         functions.append(function(params, *nodes, results=results, constants=constants))
     flags = draw(st.lists(st.booleans(), min_size=len(params), max_size=len(params)))
-    return program(*functions, mapped=flags)
+    plain = program(*functions, mapped=flags)
+    ruled = with_rules(draw, plain)
+    try:
+        infer_program(ruled)
+    except GradwireError:  # a forward sweep through custom_vjp, or a rule without end
+        return plain
+    return ruled
+
+
+def with_rules(draw: st.DrawFn, original: Program) -> Program:
+    """Gives some functions rules, all behind them, that use the function or another."""
+    table = list(original.functions)
+    for index in draw(st.sets(st.integers(0, len(table) - 1))):
+        count, results = len(table[index].params), len(table[index].results)
+        used = draw(st.sampled_from([i for i, f in enumerate(table) if same(f, table[index])]))
+        outputs = range(2 * count, 2 * count + results)
+        call = node("call", range(count), *outputs, functions=[used])
+        if draw(st.booleans()):
+            table[index] = replace(table[index], custom_jvp=len(table))
+            moved = [draw(st.integers(count, 2 * count - 1)) for _ in range(results)]
+            table.append(function([V] * 2 * count, call, results=[*outputs, *moved]))
+        else:
+            kept = draw(st.lists(st.integers(0, count - 1), max_size=2))
+            table[index] = replace(table[index], custom_vjp=(len(table), len(table) + 1))
+            shifted = replace(call, outputs=tuple(range(count, count + results)))
+            ends = range(count, count + results)
+            table.append(function([V] * count, shifted, results=[*ends, *kept]))
+            taken = len(kept) + results
+            pulled = [draw(st.integers(0, taken - 1)) for _ in range(count)]
+            table.append(function([V] * taken, results=pulled))
+    return replace(original, functions=tuple(table))
+
+
+def same(one: Function, other: Function) -> bool:
+    """Says whether two functions of three-vectors have equal types."""
+    return (len(one.params), len(one.results)) == (len(other.params), len(other.results))
 
 
 def rename(function_: Function, ids: Callable[[int], int], name: str) -> Function:
@@ -76,6 +112,8 @@ def rename(function_: Function, ids: Callable[[int], int], name: str) -> Functio
             replace(n, inputs=all_of(n.inputs), outputs=all_of(n.outputs)) for n in function_.nodes
         ),
         all_of(function_.results),
+        function_.custom_jvp,
+        function_.custom_vjp,
     )
 
 
@@ -89,6 +127,9 @@ def reorder(value: Program, order: list[int]) -> Program:
                 replace(n, functions=tuple(places[f] for f in n.functions))
                 for n in value.functions[old].nodes
             ),
+            custom_jvp=None if (jvp := value.functions[old].custom_jvp) is None else places[jvp],
+            custom_vjp=tuple(places[rule] for rule in value.functions[old].custom_vjp or ())
+            or None,
         )
         for old in order
     ]

@@ -49,7 +49,7 @@ VALUES = [
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_every_value_can_be_read_back(value: Any) -> None:
     """Attributes of every kind keep their type and every bit."""
-    (_, _, nodes, _) = Reader(canonical_bytes(with_attribute(value))).program()[2][0]
+    (_, _, nodes, _, _) = Reader(canonical_bytes(with_attribute(value))).program()[2][0]
     assert nodes[0][3] == {"exponent": exact(value)}
 
 
@@ -84,6 +84,24 @@ def two_calls(first: int, second: int) -> Program:
             results=[2],
         ),
     )
+
+
+def ruled(jvp: int | None = None, vjp: tuple[int, int] | None = None) -> Program:
+    """A function with one of several rules, which stand behind it, under a call."""
+    plain = chain("sin", 1, V)
+    rule = function([V, V], node("sin", [0], 2), node("multiply", [2, 1], 3), results=[2, 3])
+    other = function([V, V], node("call", [0], 2, functions=[0]), results=[2, 1])
+    call = function([V], node("call", [0], 1, functions=[0]), results=[1])
+    table = [plain, chain("cos", 1, V), rule, other, chain("tan", 1, V), call]
+    forward = function([V], node("sin", [0], 1), results=[1, 1])
+    if vjp is not None:
+        table[0], vjp = replace(table[0], custom_vjp=(5, vjp[1])), None
+        backward = function([V, V], node("multiply", [0, 1], 2), results=[2])
+        table[1], table[4] = backward, replace(backward, results=(1,))
+        table[5:] = [forward, call]
+    else:
+        table[0] = replace(table[0], custom_jvp=jvp)
+    return program(*table)
 
 
 def subtract(*inputs: int, results: tuple[int, ...] = (2,), mapped: Any = None) -> Program:
@@ -141,6 +159,10 @@ CHANGES: Mapping[str, tuple[Program, Program]] = {
     "function": (two_calls(0, 1), two_calls(0, 0)),
     "order_of_functions": (two_calls(0, 1), two_calls(1, 0)),
     "entry": (two_calls(0, 1), replace(two_calls(0, 1), entry=0, mapped=(False,))),
+    "rule": (ruled(jvp=2), ruled()),
+    "another_rule": (ruled(jvp=2), ruled(jvp=3)),
+    "two_rules": (ruled(vjp=(0, 1)), ruled(vjp=(0, 4))),
+    "rule_that_is_two": (ruled(vjp=(0, 1)), ruled()),
     "node_that_nobody_reads": (
         program(chain("sin", 1, V)),
         program(function([V], node("sin", [0], 1), node("cos", [0], 2), results=[1])),

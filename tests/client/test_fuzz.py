@@ -126,7 +126,7 @@ def nonsense(random: Random, op: OpDef) -> Program:
     least, greatest = op.arity
     count = random.randint(least, min(greatest, least + 3))
     params = [type_ if random.random() < 0.6 else random.choice(TYPES) for _ in range(count)]
-    callees = [random.randrange(len(used)) for _ in range(op.num_functions)]
+    callees = [random.randrange(len(used)) for _ in range(random.randint(*op.function_range))]
     if callees and random.random() < 0.8:
         wanted = [param.type for param in used[callees[0]].params]
         params = wanted + random.choice([[], [], wanted, [vector(dtype="uint32")]])

@@ -19,6 +19,7 @@ UNLIMITED = ProgramLimits(
     max_nodes=10**12,
     max_nesting=10**12,
     max_derivative_order=10**12,
+    max_trip_count=10**12,
     max_constant_bytes=10**12,
     max_tensor_bytes=10**12,
 )

@@ -13,7 +13,8 @@ from gradwire.ir import Node, infer_program
 from gradwire.opset import FAMILIES, OPS
 from gradwire.program_call import trace_program
 
-PLAIN = [op.name for family, ops in FAMILIES.items() if family != "operator" for op in ops]
+WITH_FUNCTIONS = ("control", "operator")
+PLAIN = [op.name for family in FAMILIES if family not in WITH_FUNCTIONS for op in FAMILIES[family]]
 
 X = np.linspace(-1.0, 1.0, 6).reshape(2, 3)
 S = X[:, :2] @ X[:, :2].T + 2 * np.eye(2)

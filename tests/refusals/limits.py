@@ -8,6 +8,7 @@ import numpy as np
 
 from gradwire.ir import Program, ProgramLimits, encode_program
 from programs import chain, doubling, function, nested, node, program, vector
+from refusals.loops import LOOPS, swept, tree
 
 TIGHT = ProgramLimits(
     max_program_bytes=2**15,
@@ -15,6 +16,7 @@ TIGHT = ProgramLimits(
     max_nodes=100,
     max_nesting=4,
     max_derivative_order=3,
+    max_trip_count=1000,
     max_tensor_elements=2**21,
     max_tensor_bytes=2**23,
     max_constant_bytes=1024,
@@ -102,6 +104,18 @@ BOUNDARIES = [
     _boundary("nodes_of_calls", "max_nodes", _of_nodes(77), _of_nodes(78), 101),
     _boundary("nesting", "max_nesting", nested("call", 4), nested("call", 5), 5),
     _boundary("order", "max_derivative_order", nested("grad", 3, 2), nested("grad", 4, 2), 4),
+    *(
+        _boundary(f"trips_of_{name}", "max_trip_count", make(1000), make(1001), 1001)
+        for name, make in LOOPS.items()
+    ),
+    _boundary("nodes_of_a_tree", "max_nodes", tree(3), tree(4), 101),
+    _boundary(
+        "elements_kept_by_a_reverse_sweep",
+        "max_tensor_elements",
+        swept(2097),
+        swept(2098),
+        2_098_000,
+    ),
     _boundary(
         "elements",
         "max_tensor_elements",

@@ -78,6 +78,28 @@ def test_every_dtype_passes_unchanged(dtype: np.dtype[Any], shape: tuple[int, ..
         np.testing.assert_array_equal(output, value)
 
 
+@pytest.mark.parametrize(
+    ("precision", "written"),
+    [("highest", "{highest,highest}"), ("high", "{high,high}"), ("fast", None)],
+)
+def test_every_product_has_the_precision_asked_for(precision: str, written: str | None) -> None:
+    """Those of derivatives, too; on a GPU the default is TF32."""
+    types = [vector(8, dtype="float32"), vector(8, 8, dtype="float32")]
+    inner = function(
+        types,
+        node("matmul", [1, 0], 2),
+        node("tanh", [2], 3),
+        node("matmul", [3, 0], 4),
+        results=[4],
+    )
+    outer = function(types, node("grad", [0, 1], 2, 3, functions=[0]), results=[3])
+    text = _compiled(program(inner, outer), precision=precision)._call.as_text()
+    products = [line for line in text.splitlines() if " dot(" in line]
+    assert products
+    for line in products:
+        assert (f"operand_precision={written}" in line) == (written is not None), line
+
+
 def test_what_a_run_takes_is_known_beforehand() -> None:
     """From the compiler, and it comes with the bytes."""
     side = 64

@@ -12,49 +12,66 @@ from gradwire_server.lifecycle import Lifecycle, State
 
 def test_calls_are_taken_only_while_serving() -> None:
     """Neither before the start nor after the end."""
-    lifecycle = Lifecycle(2)
+    lifecycle = Lifecycle(2, 100)
     with pytest.raises(UnavailableError, match="the server is starting"):
-        lifecycle.enter()
+        lifecycle.enter(1)
     lifecycle.serve()
-    lifecycle.enter()
+    lifecycle.enter(1)
     lifecycle.drain()
     assert lifecycle.state is State.DRAINING
     with pytest.raises(UnavailableError, match="the server is draining"):
-        lifecycle.enter()
+        lifecycle.enter(1)
     assert lifecycle.calls == 1
 
 
 def test_calls_are_bounded() -> None:
     """At the bound they are taken, one over it is refused, and one that leaves makes room."""
-    lifecycle = Lifecycle(2)
+    lifecycle = Lifecycle(2, 100)
     lifecycle.serve()
-    lifecycle.enter()
-    lifecycle.enter()
+    lifecycle.enter(1)
+    lifecycle.enter(1)
     with pytest.raises(OverloadedError, match="`max_calls` is 2"):
-        lifecycle.enter()
-    lifecycle.leave()
-    lifecycle.enter()
+        lifecycle.enter(1)
+    lifecycle.leave(1)
+    lifecycle.enter(1)
+
+
+def test_bytes_are_bounded() -> None:
+    """At the bound they are taken, one over it refused; one call alone may have any size."""
+    lifecycle = Lifecycle(9, 100)
+    lifecycle.serve()
+    lifecycle.enter(60)
+    lifecycle.enter(40)
+    with pytest.raises(OverloadedError, match="`max_bytes_in_flight` is 100"):
+        lifecycle.enter(1)
+    lifecycle.leave(40)
+    lifecycle.leave(60)
+    lifecycle.enter(1000)
+    with pytest.raises(OverloadedError):
+        lifecycle.enter(0)
+    lifecycle.leave(1000)
+    lifecycle.enter(100)
 
 
 def test_the_end_of_calls_is_waited_for() -> None:
     """Not longer than asked, and not longer than needed."""
-    lifecycle = Lifecycle(2)
+    lifecycle = Lifecycle(2, 100)
     lifecycle.serve()
     assert lifecycle.wait_until_idle(0)
-    lifecycle.enter()
+    lifecycle.enter(1)
     assert not lifecycle.wait_until_idle(0.01)
-    threading.Timer(0.05, lifecycle.leave).start()
+    threading.Timer(0.05, lifecycle.leave, [1]).start()
     assert lifecycle.wait_until_idle(10)
 
 
 def test_refusals_are_held() -> None:
     """Until they are released; then callers hear what they would have heard."""
-    lifecycle = Lifecycle(2)
+    lifecycle = Lifecycle(2, 100)
     lifecycle.serve()
     lifecycle.drain()
     lifecycle.hold_refusals()
     with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(lifecycle.enter)
+        held = pool.submit(lifecycle.enter, 1)
         time.sleep(0.05)
         assert not held.done()
         lifecycle.release_refusals()

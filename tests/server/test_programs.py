@@ -145,13 +145,14 @@ def test_the_number_of_plans_is_bounded(make: Make) -> None:
 
 
 def test_the_memory_of_plans_is_bounded(make: Make) -> None:
-    """Executables count: at the bound all stay, one byte less and the oldest goes."""
+    """Executables count: at the bound all stay, below it the oldest goes."""
     probe = make()
     for number in range(3):
         _make(probe, _hold(probe, number))
     size = probe.bytes_held
     assert size > 3 * 2**18
-    for bound, left in ((size, 3), (size - 1, 2)):
+    slack = 1000  # one program isn't compiled to quite the same bytes twice
+    for bound, left in ((size + slack, 3), (size - slack, 2)):
         programs = make(max_plan_bytes=bound)
         for number in range(3):
             _make(programs, _hold(programs, number))

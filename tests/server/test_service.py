@@ -267,6 +267,7 @@ def test_a_compile_outlives_its_caller(app: App, stub: Stub) -> None:
         assert eventually(lambda: app.lifecycle.calls == 0)
         release()
     assert eventually(lambda: app.programs.counts.compiled == before + 1)
+    assert eventually(lambda: app.workers.busy == 0)
     assert stub.Prepare(prepare_request(source)).plan.cached
 
 
@@ -344,6 +345,31 @@ def test_a_reply_that_can_not_be_sent_is_not_computed(tmp_path: Path) -> None:
             with refused("LIMIT_EXCEEDED", "INVALID_ARGUMENT") as caught:
                 stub.Prepare(prepare_request(program(body)))
             assert detail_of(caught.value).field == "outputs"
+
+
+def test_what_a_request_holds_is_bounded(tmp_path: Path) -> None:
+    """Before it is parsed: at the bound it is read, one over it not; the error has an id."""
+    with serving(tmp_path, max_request_items=200) as (_, stub):
+        for items, reason in ((199, "PLAN_NOT_FOUND"), (200, "LIMIT_EXCEEDED")):
+            with refused(reason, None) as caught:
+                stub.Compute(pb.ComputeRequest(plan_id="x", inputs=[pb.Input()] * items))
+            assert len(detail_of(caught.value).call_id) == 32
+        assert "`max_request_items` is 200 on this server; got 201" in caught.value.details()
+
+
+def test_bytes_in_flight_are_bounded(tmp_path: Path) -> None:
+    """One call is always taken; a second that is too much with it is refused."""
+    with serving(tmp_path, max_bytes_in_flight=1000) as (app, stub):
+        with compilers_blocked(app) as release:
+            first = stub.Prepare.future(prepare_request(SIN))
+            assert eventually(lambda: app.lifecycle.calls == 1)
+            large = program(function([vector(500)], node("sin", [0], 1), results=[1]))
+            with refused("OVERLOADED") as caught:
+                stub.Compute(inline(large, np.ones(500)))
+            assert "`max_bytes_in_flight` is 1000" in caught.value.details()
+            release()
+            assert first.result(60).plan.id
+        assert outputs(stub.Compute(inline(large, np.ones(500))))[0].shape == (500,)
 
 
 def test_calls_are_bounded(tmp_path: Path) -> None:

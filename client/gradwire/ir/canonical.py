@@ -26,7 +26,7 @@ def canonical_bytes(typed: TypedProgram) -> bytes:
 
     Names are left out, and so are functions that the entry never uses. Ids are
     numbered in the order of their definition, functions in that of their first
-    use, callees first. Attributes have their defaults filled in. Floats are
+    use, callees and rules first. Attributes have their defaults filled in. Floats are
     their IEEE bits.
     """
     program = typed.program
@@ -41,7 +41,10 @@ def canonical_bytes(typed: TypedProgram) -> bytes:
 
 
 def _reachable(program: Program) -> list[int]:
-    """Returns the functions that the entry uses and itself, callees first."""
+    """Returns the functions that the entry uses and itself, callees first.
+
+    Rules can use the function that they are for: it then stands behind them.
+    """
     order: list[int] = []
     seen: set[int] = set()
     pending = [(program.entry, False)]
@@ -52,7 +55,9 @@ def _reachable(program: Program) -> list[int]:
         elif index not in seen:
             seen.add(index)
             pending.append((index, True))
-            uses = [callee for node in program.functions[index].nodes for callee in node.functions]
+            function = program.functions[index]
+            uses = [callee for node in function.nodes for callee in node.functions]
+            uses.extend(function.rules)
             pending.extend((callee, False) for callee in reversed(uses))
     return order
 
@@ -93,6 +98,8 @@ def _write_function(
             parts += [_text(attr.encode()), _value(call.attrs[attr])]
         parts.append(_counts(numbers[callee] for callee in node.functions))
     parts.append(_counts(ids[name] for name in function.results))
+    # None, one or two: that says which kind they are.
+    parts.append(_counts(numbers[rule] for rule in function.rules))
 
 
 def _value(value: Any) -> bytes:

@@ -49,6 +49,11 @@ def encode_program(program: Program) -> bytes:
                     function=index,
                 ) from None
             target.constants.add(id=constant.id, value=value)
+        if function.custom_jvp is not None:
+            target.custom_jvp.CopyFrom(pb.CustomJvp(rule=function.custom_jvp))
+        if function.custom_vjp is not None:
+            forward, backward = function.custom_vjp
+            target.custom_vjp.CopyFrom(pb.CustomVjp(forward=forward, backward=backward))
         for position, node in enumerate(function.nodes):
             written = target.nodes.add(
                 op=node.op, inputs=node.inputs, outputs=node.outputs, functions=node.functions
@@ -171,7 +176,16 @@ def _decode_function(message: pb.Function, index: int) -> Function:
         )
         for position, node in enumerate(message.nodes)
     )
-    return Function(message.name, params, constants, nodes, tuple(message.results))
+    rule, rules = message.custom_jvp, message.custom_vjp
+    return Function(
+        message.name,
+        params,
+        constants,
+        nodes,
+        tuple(message.results),
+        rule.rule if message.HasField("custom_jvp") else None,
+        (rules.forward, rules.backward) if message.HasField("custom_vjp") else None,
+    )
 
 
 def _decode_attrs(node: pb.Node, function: int, position: int) -> dict[str, AttrValue]:

@@ -46,24 +46,28 @@ class Coupling:
     Attributes:
         function: The index of the function.
         node: The index of its first such node, or None if no node is to blame:
-            a result carries the batch on another axis than 0.
+            a custom rule, or a result that carries the batch on another axis than 0.
         op: The op of that node, or an empty string.
         result: The index of the result that is not proved independent.
+        by_rule: Whether it is because of the function's custom rule.
     """
 
     function: int
     node: int | None
     op: str
     result: int
+    by_rule: bool = False
 
     def __str__(self) -> str:
+        if self.by_rule:
+            return f"samples may mix in the custom rule of `functions[{self.function}]`"
         if self.node is None:
             return f"result {self.result} of functions[{self.function}] has no batch on axis 0"
         return f"samples may mix in `functions[{self.function}].nodes[{self.node}]` ({self.op})"
 
 
-Origin = tuple[int, int, str]
-"""Function, node and op where a value became ``MIXED``."""
+Origin = tuple[int, int | None, str]
+"""Function, node and op where a value became ``MIXED``; no node for custom rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +106,21 @@ class Independence:
             origin = results.origins[position] if axis == MIXED else None
             if origin is None:
                 return Coupling(function, None, "", position)
-            return Coupling(*origin, position)
+            return Coupling(*origin, position, by_rule=origin[1] is None)
         return None
 
     def _walk(self, index: int, axes: tuple[int | None, ...]) -> _Results:
         key = index, axes
         if key not in self._seen:
-            self._seen[key] = self._walk_nodes(index, axes)
+            if self._functions[index].rules and any(axis is not None for axis in axes):
+                # Derivatives are what the rules say, whatever the nodes do.
+                types = self._infos[index].signature.results
+                self._seen[key] = _Results(
+                    tuple(MIXED if is_inexact(t.dtype) else None for t in types),
+                    ((index, None, ""),) * len(types),
+                )
+            else:
+                self._seen[key] = self._walk_nodes(index, axes)
         return self._seen[key]
 
     def _walk_nodes(self, index: int, axes: tuple[int | None, ...]) -> _Results:

@@ -17,6 +17,7 @@ from gradwire.errors import (
     UnsupportedError,
 )
 from gradwire.ir.capability import check_derivatives
+from gradwire.ir.custom_rules import RuleBounds, check_custom_rules
 from gradwire.ir.direction import closed_params
 from gradwire.ir.independence import check_batched_jacobians
 from gradwire.ir.limits import ProgramLimits, exceeded
@@ -101,6 +102,8 @@ def infer_program(program: Program, limits: ProgramLimits | None = None) -> Type
             f"{len(entry.signature.params)} parameters; got {len(program.mapped)}",
             field="mapped",
         )
+    check_custom_rules(program.functions, infos)
+    RuleBounds(program.functions, infos, limits).check(program.entry)
     check_derivatives(program.functions, infos, program.entry)
     check_batched_jacobians(program.functions, infos)
     return TypedProgram(program, tuple(infos))

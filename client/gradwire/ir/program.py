@@ -45,11 +45,19 @@ class Function:
     constants: tuple[Constant, ...]
     nodes: tuple[Node, ...]
     results: tuple[int, ...]
+    custom_jvp: int | None = None
+    custom_vjp: tuple[int, int] | None = None
+
+    @property
+    def rules(self) -> tuple[int, ...]:
+        """The functions that say how it is differentiated; none if it says so itself."""
+        own = () if self.custom_jvp is None else (self.custom_jvp,)
+        return own + (self.custom_vjp or ())
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A complete program. Functions only use functions before their own."""
+    """A complete program. Nodes only use functions before their own."""
 
     functions: tuple[Function, ...]
     entry: int

@@ -75,7 +75,9 @@ def mapped(call: Call, facts: Facts, callees: Sequence[CalleeFacts], lattice: La
     return callees[0]([*captured, *own])
 
 
-def associative_scan(call: Call, facts: Facts, callees: Sequence[CalleeFacts], lattice: Lattice) -> Facts:
+def associative_scan(
+    call: Call, facts: Facts, callees: Sequence[CalleeFacts], lattice: Lattice
+) -> Facts:
     """The function takes two elements, each as they came or as it made them."""
     (captured,), elements = _divide(call, facts)
     return _repeat(lambda values: callees[0]([*captured, *values, *values]), elements, lattice)

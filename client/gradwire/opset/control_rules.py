@@ -163,8 +163,9 @@ def infer_scan(call: Call) -> Types:
     body = _check_takes(call, 0, [*captured, *carry, *map(sample_type, sequences)])
     require(
         body.results[:num_carry] == tuple(carry),
-        lambda: f"the body must return the carry first, {_listed(carry)}; "
-        f"got {_listed(body.results)}",
+        lambda: (
+            f"the body must return the carry first, {_listed(carry)}; got {_listed(body.results)}"
+        ),
     )
     return [*carry, *_stacked(body.results[num_carry:], length)]
 
@@ -193,7 +194,8 @@ def map_runs(call: Call) -> Runs:
 def map_copies(call: Call) -> int:
     """Returns one copy for each row that is computed at once."""
     _, own = divide(call)
-    return max(1, min(call.attrs["batch_size"], own[0].shape[0]))
+    batch: int = call.attrs["batch_size"]
+    return max(1, min(batch, own[0].shape[0]))
 
 
 def _stacked(results: Types, length: int) -> Types:

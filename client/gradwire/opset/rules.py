@@ -10,6 +10,7 @@ from gradwire.errors import InvalidInputError
 from gradwire.opset.core import (
     BOOL,
     MIXED,
+    UINT32,
     Axes,
     Call,
     InferRule,
@@ -38,6 +39,8 @@ DTYPE_CLASSES: dict[str, Callable[[Dtype], bool]] = {
     # What LAPACK and the FFT libraries compute in: no half precision.
     "inexact32": lambda d: d.kind in "fc" and d.itemsize >= 4 and d != BFLOAT16,
     "floating32": lambda d: d.kind == "f" and d.itemsize >= 4,
+    # A word of a random generator: keys and seeds.
+    "uint32": lambda d: d == UINT32,
     "any": lambda d: True,
 }
 """The classes of dtypes that rules and the reference page speak of."""

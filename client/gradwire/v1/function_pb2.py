@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from gradwire.v1 import tensor_pb2 as gradwire_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agradwire/v1/function.proto\x12\x0bgradwire.v1\x1a\x18gradwire/v1/tensor.proto\"a\n\x07Program\x12\r\n\x05opset\x18\x01 \x01(\r\x12(\n\tfunctions\x18\x02 \x03(\x0b\x32\x15.gradwire.v1.Function\x12\r\n\x05\x65ntry\x18\x03 \x01(\r\x12\x0e\n\x06mapped\x18\x04 \x03(\x08\"\x99\x01\n\x08\x46unction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x06params\x18\x02 \x03(\x0b\x32\x12.gradwire.v1.Param\x12(\n\tconstants\x18\x03 \x03(\x0b\x32\x15.gradwire.v1.Constant\x12 \n\x05nodes\x18\x04 \x03(\x0b\x32\x11.gradwire.v1.Node\x12\x0f\n\x07results\x18\x05 \x03(\r\":\n\x05Param\x12\n\n\x02id\x18\x01 \x01(\r\x12%\n\x04type\x18\x02 \x01(\x0b\x32\x17.gradwire.v1.TensorType\":\n\x08\x43onstant\x12\n\n\x02id\x18\x01 \x01(\r\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.gradwire.v1.Tensor\"m\n\x04Node\x12\n\n\x02op\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\r\x12\x0f\n\x07outputs\x18\x03 \x03(\r\x12%\n\x05\x61ttrs\x18\x04 \x03(\x0b\x32\x16.gradwire.v1.NamedAttr\x12\x11\n\tfunctions\x18\x05 \x03(\r\";\n\tNamedAttr\x12\x0c\n\x04name\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.gradwire.v1.Attr\"\xd1\x02\n\x04\x41ttr\x12\x0b\n\x01i\x18\x01 \x01(\x12H\x00\x12\x0b\n\x01\x66\x18\x02 \x01(\x01H\x00\x12!\n\x01\x63\x18\x03 \x01(\x0b\x32\x14.gradwire.v1.ComplexH\x00\x12\x0b\n\x01\x62\x18\x04 \x01(\x08H\x00\x12\x0b\n\x01s\x18\x05 \x01(\tH\x00\x12#\n\x05\x64type\x18\x06 \x01(\x0e\x32\x12.gradwire.v1.DtypeH\x00\x12!\n\x04ints\x18\x07 \x01(\x0b\x32\x11.gradwire.v1.IntsH\x00\x12\'\n\x07\x64oubles\x18\x08 \x01(\x0b\x32\x14.gradwire.v1.DoublesH\x00\x12\'\n\x07strings\x18\t \x01(\x0b\x32\x14.gradwire.v1.StringsH\x00\x12\'\n\x05index\x18\n \x01(\x0b\x32\x16.gradwire.v1.IndexSpecH\x00\x12\'\n\x04type\x18\x0b \x01(\x0b\x32\x17.gradwire.v1.TensorTypeH\x00\x42\x06\n\x04kind\"!\n\x07\x43omplex\x12\n\n\x02re\x18\x01 \x01(\x01\x12\n\n\x02im\x18\x02 \x01(\x01\"\x16\n\x04Ints\x12\x0e\n\x06values\x18\x01 \x03(\x12\"\x19\n\x07\x44oubles\x12\x0e\n\x06values\x18\x01 \x03(\x01\"\x19\n\x07Strings\x12\x0e\n\x06values\x18\x01 \x03(\t\"2\n\tIndexSpec\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.gradwire.v1.IndexItem\"k\n\tIndexItem\x12\x0c\n\x02\x61t\x18\x01 \x01(\x12H\x00\x12#\n\x05slice\x18\x02 \x01(\x0b\x32\x12.gradwire.v1.SliceH\x00\x12\x12\n\x08new_axis\x18\x03 \x01(\x08H\x00\x12\x0f\n\x05\x61rray\x18\x04 \x01(\x08H\x00\x42\x06\n\x04kind\"]\n\x05Slice\x12\x12\n\x05start\x18\x01 \x01(\x12H\x00\x88\x01\x01\x12\x11\n\x04stop\x18\x02 \x01(\x12H\x01\x88\x01\x01\x12\x11\n\x04step\x18\x03 \x01(\x12H\x02\x88\x01\x01\x42\x08\n\x06_startB\x07\n\x05_stopB\x07\n\x05_stepb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agradwire/v1/function.proto\x12\x0bgradwire.v1\x1a\x18gradwire/v1/tensor.proto\"a\n\x07Program\x12\r\n\x05opset\x18\x01 \x01(\r\x12(\n\tfunctions\x18\x02 \x03(\x0b\x32\x15.gradwire.v1.Function\x12\r\n\x05\x65ntry\x18\x03 \x01(\r\x12\x0e\n\x06mapped\x18\x04 \x03(\x08\"\x99\x02\n\x08\x46unction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x06params\x18\x02 \x03(\x0b\x32\x12.gradwire.v1.Param\x12(\n\tconstants\x18\x03 \x03(\x0b\x32\x15.gradwire.v1.Constant\x12 \n\x05nodes\x18\x04 \x03(\x0b\x32\x11.gradwire.v1.Node\x12\x0f\n\x07results\x18\x05 \x03(\r\x12/\n\ncustom_jvp\x18\x06 \x01(\x0b\x32\x16.gradwire.v1.CustomJvpH\x00\x88\x01\x01\x12/\n\ncustom_vjp\x18\x07 \x01(\x0b\x32\x16.gradwire.v1.CustomVjpH\x01\x88\x01\x01\x42\r\n\x0b_custom_jvpB\r\n\x0b_custom_vjp\"\x19\n\tCustomJvp\x12\x0c\n\x04rule\x18\x01 \x01(\r\".\n\tCustomVjp\x12\x0f\n\x07\x66orward\x18\x01 \x01(\r\x12\x10\n\x08\x62\x61\x63kward\x18\x02 \x01(\r\":\n\x05Param\x12\n\n\x02id\x18\x01 \x01(\r\x12%\n\x04type\x18\x02 \x01(\x0b\x32\x17.gradwire.v1.TensorType\":\n\x08\x43onstant\x12\n\n\x02id\x18\x01 \x01(\r\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.gradwire.v1.Tensor\"m\n\x04Node\x12\n\n\x02op\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\r\x12\x0f\n\x07outputs\x18\x03 \x03(\r\x12%\n\x05\x61ttrs\x18\x04 \x03(\x0b\x32\x16.gradwire.v1.NamedAttr\x12\x11\n\tfunctions\x18\x05 \x03(\r\";\n\tNamedAttr\x12\x0c\n\x04name\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.gradwire.v1.Attr\"\xd1\x02\n\x04\x41ttr\x12\x0b\n\x01i\x18\x01 \x01(\x12H\x00\x12\x0b\n\x01\x66\x18\x02 \x01(\x01H\x00\x12!\n\x01\x63\x18\x03 \x01(\x0b\x32\x14.gradwire.v1.ComplexH\x00\x12\x0b\n\x01\x62\x18\x04 \x01(\x08H\x00\x12\x0b\n\x01s\x18\x05 \x01(\tH\x00\x12#\n\x05\x64type\x18\x06 \x01(\x0e\x32\x12.gradwire.v1.DtypeH\x00\x12!\n\x04ints\x18\x07 \x01(\x0b\x32\x11.gradwire.v1.IntsH\x00\x12\'\n\x07\x64oubles\x18\x08 \x01(\x0b\x32\x14.gradwire.v1.DoublesH\x00\x12\'\n\x07strings\x18\t \x01(\x0b\x32\x14.gradwire.v1.StringsH\x00\x12\'\n\x05index\x18\n \x01(\x0b\x32\x16.gradwire.v1.IndexSpecH\x00\x12\'\n\x04type\x18\x0b \x01(\x0b\x32\x17.gradwire.v1.TensorTypeH\x00\x42\x06\n\x04kind\"!\n\x07\x43omplex\x12\n\n\x02re\x18\x01 \x01(\x01\x12\n\n\x02im\x18\x02 \x01(\x01\"\x16\n\x04Ints\x12\x0e\n\x06values\x18\x01 \x03(\x12\"\x19\n\x07\x44oubles\x12\x0e\n\x06values\x18\x01 \x03(\x01\"\x19\n\x07Strings\x12\x0e\n\x06values\x18\x01 \x03(\t\"2\n\tIndexSpec\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.gradwire.v1.IndexItem\"k\n\tIndexItem\x12\x0c\n\x02\x61t\x18\x01 \x01(\x12H\x00\x12#\n\x05slice\x18\x02 \x01(\x0b\x32\x12.gradwire.v1.SliceH\x00\x12\x12\n\x08new_axis\x18\x03 \x01(\x08H\x00\x12\x0f\n\x05\x61rray\x18\x04 \x01(\x08H\x00\x42\x06\n\x04kind\"]\n\x05Slice\x12\x12\n\x05start\x18\x01 \x01(\x12H\x00\x88\x01\x01\x12\x11\n\x04stop\x18\x02 \x01(\x12H\x01\x88\x01\x01\x12\x11\n\x04step\x18\x03 \x01(\x12H\x02\x88\x01\x01\x42\x08\n\x06_startB\x07\n\x05_stopB\x07\n\x05_stepb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,29 +35,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROGRAM']._serialized_start=69
   _globals['_PROGRAM']._serialized_end=166
   _globals['_FUNCTION']._serialized_start=169
-  _globals['_FUNCTION']._serialized_end=322
-  _globals['_PARAM']._serialized_start=324
-  _globals['_PARAM']._serialized_end=382
-  _globals['_CONSTANT']._serialized_start=384
-  _globals['_CONSTANT']._serialized_end=442
-  _globals['_NODE']._serialized_start=444
-  _globals['_NODE']._serialized_end=553
-  _globals['_NAMEDATTR']._serialized_start=555
-  _globals['_NAMEDATTR']._serialized_end=614
-  _globals['_ATTR']._serialized_start=617
-  _globals['_ATTR']._serialized_end=954
-  _globals['_COMPLEX']._serialized_start=956
-  _globals['_COMPLEX']._serialized_end=989
-  _globals['_INTS']._serialized_start=991
-  _globals['_INTS']._serialized_end=1013
-  _globals['_DOUBLES']._serialized_start=1015
-  _globals['_DOUBLES']._serialized_end=1040
-  _globals['_STRINGS']._serialized_start=1042
-  _globals['_STRINGS']._serialized_end=1067
-  _globals['_INDEXSPEC']._serialized_start=1069
-  _globals['_INDEXSPEC']._serialized_end=1119
-  _globals['_INDEXITEM']._serialized_start=1121
-  _globals['_INDEXITEM']._serialized_end=1228
-  _globals['_SLICE']._serialized_start=1230
-  _globals['_SLICE']._serialized_end=1323
+  _globals['_FUNCTION']._serialized_end=450
+  _globals['_CUSTOMJVP']._serialized_start=452
+  _globals['_CUSTOMJVP']._serialized_end=477
+  _globals['_CUSTOMVJP']._serialized_start=479
+  _globals['_CUSTOMVJP']._serialized_end=525
+  _globals['_PARAM']._serialized_start=527
+  _globals['_PARAM']._serialized_end=585
+  _globals['_CONSTANT']._serialized_start=587
+  _globals['_CONSTANT']._serialized_end=645
+  _globals['_NODE']._serialized_start=647
+  _globals['_NODE']._serialized_end=756
+  _globals['_NAMEDATTR']._serialized_start=758
+  _globals['_NAMEDATTR']._serialized_end=817
+  _globals['_ATTR']._serialized_start=820
+  _globals['_ATTR']._serialized_end=1157
+  _globals['_COMPLEX']._serialized_start=1159
+  _globals['_COMPLEX']._serialized_end=1192
+  _globals['_INTS']._serialized_start=1194
+  _globals['_INTS']._serialized_end=1216
+  _globals['_DOUBLES']._serialized_start=1218
+  _globals['_DOUBLES']._serialized_end=1243
+  _globals['_STRINGS']._serialized_start=1245
+  _globals['_STRINGS']._serialized_end=1270
+  _globals['_INDEXSPEC']._serialized_start=1272
+  _globals['_INDEXSPEC']._serialized_end=1322
+  _globals['_INDEXITEM']._serialized_start=1324
+  _globals['_INDEXITEM']._serialized_end=1431
+  _globals['_SLICE']._serialized_start=1433
+  _globals['_SLICE']._serialized_end=1526
 # @@protoc_insertion_point(module_scope)

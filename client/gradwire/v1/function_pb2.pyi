@@ -20,18 +20,36 @@ class Program(_message.Message):
     def __init__(self, opset: _Optional[int] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., entry: _Optional[int] = ..., mapped: _Optional[_Iterable[bool]] = ...) -> None: ...
 
 class Function(_message.Message):
-    __slots__ = ("name", "params", "constants", "nodes", "results")
+    __slots__ = ("name", "params", "constants", "nodes", "results", "custom_jvp", "custom_vjp")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     CONSTANTS_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    CUSTOM_JVP_FIELD_NUMBER: _ClassVar[int]
+    CUSTOM_VJP_FIELD_NUMBER: _ClassVar[int]
     name: str
     params: _containers.RepeatedCompositeFieldContainer[Param]
     constants: _containers.RepeatedCompositeFieldContainer[Constant]
     nodes: _containers.RepeatedCompositeFieldContainer[Node]
     results: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, name: _Optional[str] = ..., params: _Optional[_Iterable[_Union[Param, _Mapping]]] = ..., constants: _Optional[_Iterable[_Union[Constant, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., results: _Optional[_Iterable[int]] = ...) -> None: ...
+    custom_jvp: CustomJvp
+    custom_vjp: CustomVjp
+    def __init__(self, name: _Optional[str] = ..., params: _Optional[_Iterable[_Union[Param, _Mapping]]] = ..., constants: _Optional[_Iterable[_Union[Constant, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., results: _Optional[_Iterable[int]] = ..., custom_jvp: _Optional[_Union[CustomJvp, _Mapping]] = ..., custom_vjp: _Optional[_Union[CustomVjp, _Mapping]] = ...) -> None: ...
+
+class CustomJvp(_message.Message):
+    __slots__ = ("rule",)
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    rule: int
+    def __init__(self, rule: _Optional[int] = ...) -> None: ...
+
+class CustomVjp(_message.Message):
+    __slots__ = ("forward", "backward")
+    FORWARD_FIELD_NUMBER: _ClassVar[int]
+    BACKWARD_FIELD_NUMBER: _ClassVar[int]
+    forward: int
+    backward: int
+    def __init__(self, forward: _Optional[int] = ..., backward: _Optional[int] = ...) -> None: ...
 
 class Param(_message.Message):
     __slots__ = ("id", "type")

@@ -7,7 +7,9 @@ from gradwire_server.lowering import (
     fft,
     index,
     linalg,
+    matrix_equations,
     nn,
+    random,
     reduction,
     shape,
     solvers,
@@ -24,9 +26,11 @@ LOWERINGS: dict[str, Lowering] = {
     **contraction.LOWERINGS,
     **linalg.LOWERINGS,
     **solvers.LOWERINGS,
+    **matrix_equations.LOWERINGS,
     **fft.LOWERINGS,
     **special.LOWERINGS,
     **nn.LOWERINGS,
+    **random.LOWERINGS,
 }
 """The ops without functions, by name; the operators are in ``derivatives``."""
 

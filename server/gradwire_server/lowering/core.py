@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 from gradwire.ir import TypedProgram
 from gradwire.opset.core import Signature
 from gradwire.tensors import TensorType
+from gradwire_server.lowering.custom_rules import with_jvp, with_vjp
 
 Lowering = Callable[..., Any]
 """Called as ``lowering(*functions, *operands, **attrs)``; returns one array, or
@@ -62,6 +64,16 @@ def lower_function(
             values |= zip(node.outputs, outputs, strict=True)
         return [values[name] for name in function.results]
 
+    def lower(other: int) -> JaxFunction:
+        return lower_function(typed, other, lowerings)
+
+    if function.custom_jvp is not None:
+        rule = partial(lower, function.custom_jvp)
+        return JaxFunction(info.signature, with_jvp(run, info.signature, rule))
+    if function.custom_vjp is not None:
+        forward, backward = (partial(lower, rule) for rule in function.custom_vjp)
+        ruled = with_vjp(run, info.signature, forward, backward)
+        return JaxFunction(info.signature, ruled)
     return JaxFunction(info.signature, run)
 
 

@@ -1,0 +1,114 @@
+"""Values that an equation defines. Derivatives are the equation's, not the solver's.
+
+For f(p, x(p)) = 0 the implicit function theorem has ∂x = −(∂f/∂x)⁻¹ ∂f/∂p ∂p:
+at any order one linear system with the dense matrix ∂f/∂x at the solution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.flatten_util import ravel_pytree
+
+from gradwire_server.derivatives.control import Arrays, bind
+from gradwire_server.lowering.core import Lowering
+
+Equation = Callable[[Arrays], Arrays]
+
+
+def _linear_solve(*arguments: Any, captures: tuple[int, ...], symmetric: bool) -> Arrays:
+    (product, solve, *transposed), side = bind(arguments, captures)
+    transpose_solve = (lambda _, b: transposed[0](*b)) if transposed else None
+    solution: Arrays = lax.custom_linear_solve(
+        lambda x: product(*x),
+        side,
+        lambda _, b: solve(*b),
+        transpose_solve,
+        symmetric=symmetric,
+    )
+    return solution
+
+
+def _fixed_point(
+    *arguments: Any, captures: tuple[int, ...], tolerance: float, max_iterations: int
+) -> Arrays:
+    (f,), guess = bind(arguments, captures)
+
+    def equation(x: Arrays) -> Arrays:
+        return tuple(new - old for new, old in zip(f(*x), x, strict=True))
+
+    def step(x: Arrays, residual: Arrays) -> Arrays:
+        return tuple(old + change for old, change in zip(x, residual, strict=True))
+
+    return _solve(equation, step, guess, tolerance, max_iterations)
+
+
+def _root(
+    *arguments: Any, captures: tuple[int, ...], tolerance: float, max_iterations: int
+) -> Arrays:
+    (f,), guess = bind(arguments, captures)
+
+    def step(x: Arrays, residual: Arrays) -> Arrays:
+        _, push = jax.linearize(lambda *x: f(*x), *x)
+        change = _solve_dense(lambda t: push(*t), residual)
+        return tuple(old - d for old, d in zip(x, change, strict=True))
+
+    return _solve(lambda x: f(*x), step, guess, tolerance, max_iterations)
+
+
+def _solve(
+    equation: Equation,
+    step: Callable[[Arrays, Arrays], Arrays],
+    guess: Arrays,
+    tolerance: float,
+    max_iterations: int,
+) -> Arrays:
+    """Steps until no residual is above the tolerance.
+
+    NaN ends it as well, and what it comes to then is no solution but NaN.
+    """
+
+    def solve(f: Equation, x: Arrays) -> Arrays:
+        def worst(residual: Arrays) -> jax.Array:
+            return jnp.max(jnp.stack([jnp.max(jnp.abs(r), initial=0) for r in residual]))
+
+        def going(state: tuple[jax.Array, Arrays, Arrays]) -> jax.Array:
+            count, _, residual = state
+            return (count < max_iterations) & (worst(residual) > tolerance)
+
+        def next_state(
+            state: tuple[jax.Array, Arrays, Arrays],
+        ) -> tuple[jax.Array, Arrays, Arrays]:
+            count, x, residual = state
+            x = step(x, residual)
+            return count + 1, x, f(x)
+
+        _, x, residual = lax.while_loop(going, next_state, (jnp.asarray(0), x, f(x)))
+        failed = jnp.isnan(worst(residual))
+        return tuple(jnp.where(failed, jnp.full_like(leaf, jnp.nan), leaf) for leaf in x)
+
+    solution: Arrays = lax.custom_root(equation, guess, solve, _solve_dense)
+    return solution
+
+
+def _solve_dense(product: Equation, side: Arrays) -> Arrays:
+    """Solves a linear system whose matrix is known by its products: one for each column."""
+    flat, unravel = ravel_pytree(side)
+
+    def column(unit: jax.Array) -> jax.Array:
+        return ravel_pytree(product(unravel(unit)))[0]
+
+    matrix = jax.vmap(column, out_axes=1)(jnp.eye(flat.size, dtype=flat.dtype))
+    solution: Arrays = unravel(jnp.linalg.solve(matrix, flat))
+    return solution
+
+
+LOWERINGS: dict[str, Lowering] = {
+    "fixed_point": _fixed_point,
+    "linear_solve": _linear_solve,
+    "root": _root,
+}

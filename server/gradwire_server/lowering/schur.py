@@ -1,0 +1,190 @@
+"""The complex Schur form, and triangular equations that it leads to, on every platform.
+
+For one matrix; JAX maps it over batches. Nothing here is differentiated: the
+rules of ``matrix_equations`` stand above it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+"""A matrix product that isn't rounded to TF32: the steps below must reach epsilon."""
+
+_STEPS = 30
+"""QR steps for each eigenvalue, and for each matrix; LAPACK's bound too."""
+
+
+def adjoint(x: jax.Array) -> jax.Array:
+    """Returns xᴴ."""
+    return jnp.conj(x).T
+
+
+def schur(a: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns U, T with a = U T Uᴴ: U unitary, T upper triangular, both complex.
+
+    LAPACK's on the CPU; elsewhere, where JAX has none, ``shifted_qr``.
+    """
+    dtype = jnp.complex128 if a.real.dtype == jnp.float64 else jnp.complex64
+    u, t = lax.platform_dependent(
+        lax.stop_gradient(a).astype(dtype), cpu=_lapack, default=shifted_qr
+    )
+    return u, t
+
+
+def _lapack(a: jax.Array) -> tuple[jax.Array, jax.Array]:
+    t, u = lax.linalg.schur(a)
+    return u, jnp.triu(t)
+
+
+_Progress = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
+"""U, T, the last row of the active block, steps in all, steps for this row."""
+
+
+def shifted_qr(a: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the Schur form by the QR iteration with Wilkinson's shift.
+
+    Golub, Van Loan, Matrix Computations, 7.5: Q R = T − σ, T ← Qᴴ T Q until
+    the last row of the active block is 0 but for its eigenvalue, which is then
+    left out. Products of whole matrices only, so that an accelerator has work.
+    NaN if it doesn't converge.
+    """
+    n = a.shape[-1]
+    index = jnp.arange(n, dtype=jnp.int32)
+    eye = jnp.eye(n, dtype=a.dtype)
+    small = float(np.finfo(a.dtype).eps) * jnp.linalg.norm(a)
+
+    def unfinished(state: _Progress) -> jax.Array:
+        _, _, last, steps, _ = state
+        return (last > 0) & (steps < _STEPS * (n + 1)) & jnp.isfinite(small)
+
+    def step(state: _Progress) -> _Progress:
+        u, t, last, steps, waited = state
+        left = (index[:, None] == last) & (index < last)
+        rest = jnp.linalg.norm(jnp.where(left, t, 0)).astype(t.dtype)
+        # Every tenth step without success takes a shift of no meaning, lest the
+        # iteration go round in a circle.
+        shift = jnp.where(
+            waited % 10 == 9, t[last, last] + (0.75 + 0.25j) * rest, _wilkinson_shift(t, last)
+        )
+        active = (index <= last)[:, None] & (index <= last)
+        q, _ = jnp.linalg.qr(jnp.where(active, t - shift * eye, eye))
+        u, t = product(u, q), product(adjoint(q), product(t, q))
+        done = jnp.linalg.norm(jnp.where(left, t, 0)) <= small
+        t = jnp.where(done & left, 0, t)
+        return u, t, jnp.where(done, last - 1, last), steps + 1, jnp.where(done, 0, waited + 1)
+
+    zero = jnp.zeros((), jnp.int32)
+    u, t, last, _, _ = lax.while_loop(unfinished, step, (eye, a, zero + n - 1, zero, zero))
+    failed = (last > 0) | ~jnp.isfinite(small)
+    return jnp.where(failed, jnp.nan, u), jnp.where(failed, jnp.nan, jnp.triu(t))
+
+
+def _wilkinson_shift(t: jax.Array, last: jax.Array) -> jax.Array:
+    """Returns the eigenvalue of the last 2 × 2 block that is nearer to its corner."""
+    a, b = t[last - 1, last - 1], t[last - 1, last]
+    c, d = t[last, last - 1], t[last, last]
+    half = (a - d) / 2
+    root = jnp.sqrt(half * half + b * c)
+    far = jnp.where(jnp.abs(half + root) > jnp.abs(half - root), half + root, half - root)
+    # d plus the smaller root of x² − 2 half x − bc, without cancellation.
+    return d - jnp.where(far == 0, 0, b * c / jnp.where(far == 0, 1, far))
+
+
+def triangular_sylvester(t: jax.Array, s: jax.Array, f: jax.Array, *, stein: bool) -> jax.Array:
+    """Returns Y with T Y + Y S = F, or Y − T Y S = F (Stein), for upper triangular T, S.
+
+    Bartels, Stewart 1972: column j of Y follows from those before it. NaN
+    where a pivot is 0 to working precision: the solution isn't unique.
+    """
+    columns = s.shape[-1]
+    eye = jnp.eye(t.shape[-1], dtype=t.dtype)
+
+    def solve_column(j: jax.Array, y: jax.Array) -> jax.Array:
+        before = product(y, s[:, j])
+        if stein:
+            matrix, right = eye - s[j, j] * t, f[:, j] + product(t, before)
+        else:
+            matrix, right = t + s[j, j] * eye, f[:, j] - before
+        column = lax.linalg.triangular_solve(matrix, right[:, None], left_side=True, lower=False)
+        return y.at[:, j].set(column[:, 0])
+
+    y = lax.fori_loop(0, columns, solve_column, jnp.zeros_like(f))
+    left, right = jnp.diag(t)[:, None], jnp.diag(s)
+    pivots = 1 - left * right if stein else left + right
+    sizes = 1 + jnp.abs(left * right) if stein else jnp.abs(left) + jnp.abs(right)
+    rounding = 4 * max(f.shape) * float(np.finfo(t.dtype).eps)
+    return jnp.where(jnp.any(jnp.abs(pivots) <= rounding * sizes), jnp.nan, y)
+
+
+def triangular_sqrt(t: jax.Array) -> jax.Array:
+    """Returns the principal square root of an upper triangular matrix.
+
+    Björck, Hammarling 1983: Rᵢⱼ (Rᵢᵢ + Rⱼⱼ) = Tᵢⱼ − Σ Rᵢₖ Rₖⱼ over i < k < j.
+    NaN where Rᵢᵢ + Rⱼⱼ = 0 and the right-hand side is not: there is no root.
+    """
+    n = t.shape[-1]
+    index = jnp.arange(n)
+    roots = jnp.sqrt(jnp.diag(t))
+
+    def solve_column(j: jax.Array, r: jax.Array) -> jax.Array:
+        above = index < j
+        sums = jnp.where(above, roots + roots[j], 1)
+        lost = sums == 0
+        matrix = jnp.where(above[:, None] & above, r, 0)
+        matrix = matrix + jnp.diag(jnp.where(lost, 1, sums) - jnp.where(above, roots, 0))
+        right = jnp.where(above, t[:, j], 0)
+        solution = lax.linalg.triangular_solve(matrix, right[:, None], left_side=True, lower=False)
+        column = solution[:, 0]
+        column = jnp.where(lost & (column != 0), jnp.nan, column)
+        return r.at[:, j].set(jnp.where(above, column, r[:, j]))
+
+    result: jax.Array = lax.fori_loop(0, n, solve_column, jnp.diag(roots))
+    return result
+
+
+def triangular_log(t: jax.Array) -> jax.Array:
+    """Returns the principal logarithm of an upper triangular matrix.
+
+    Inverse scaling and squaring (Higham, Functions of Matrices, 11.5): square
+    roots until R = T^(1/2ᵏ) is near I, then 2ᵏ times the Padé approximant of
+    log R, whose partial fractions are Σ wⱼ Y (I + xⱼ Y)⁻¹ with Y = R − I and
+    Gauss–Legendre nodes and weights on [0, 1]. NaN for a singular matrix.
+    """
+    n = t.shape[-1]
+    eye = jnp.eye(n, dtype=t.dtype)
+
+    def distance(r: jax.Array) -> jax.Array:
+        return jnp.max(jnp.sum(jnp.abs(r - eye), 0))
+
+    def far(state: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return (distance(state[0]) > _NEAR) & (state[1] < _MOST_ROOTS)
+
+    def step(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        return triangular_sqrt(state[0]), state[1] + 1
+
+    r, roots = lax.while_loop(far, step, (t, jnp.zeros((), jnp.int32)))
+    y = r - eye
+    total = sum(
+        weight * lax.linalg.triangular_solve(eye + node * y, y, left_side=True, lower=False)
+        for node, weight in _GAUSS_LEGENDRE
+    )
+    log = jnp.exp2(roots.astype(t.real.dtype)).astype(t.dtype) * total
+    # The eigenvalues' logarithms are known without cancellation.
+    log = jnp.where(eye == 1, jnp.diag(jnp.log(jnp.diag(t))), log)
+    return jnp.where(distance(r) <= _NEAR, log, jnp.nan)
+
+
+_NEAR = 0.264
+"""Where 7 nodes give log R to double precision: Higham, table 11.1."""
+_MOST_ROOTS = 64
+_GAUSS_LEGENDRE = [
+    (float(1 + node) / 2, float(weight) / 2)
+    for node, weight in zip(*np.polynomial.legendre.leggauss(7), strict=True)
+]
+"""Nodes and weights on [0, 1]."""

@@ -1,0 +1,100 @@
+"""Counts what the bytes of a message would become, before they are parsed.
+
+Two bytes of an empty sub-message become a hundred in memory, so a bound on
+bytes alone is none. Knows the encoding of protobuf and any message's descriptor.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from gradwire.errors import InvalidProgramError, Reason
+from gradwire.ir.limits import exceeded
+
+_TEXTS = (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING)
+_LONGEST_VARINT = 10
+
+
+class WireType(IntEnum):
+    """How a field is written, besides the two kinds of groups."""
+
+    VARINT = 0
+    FIXED64 = 1
+    LENGTH = 2
+    FIXED32 = 5
+
+
+def check_items(data: bytes, kind: type[Message], allowed: int) -> None:
+    """Bounds the fields and list elements of a message.
+
+    Args:
+        data: The message.
+        kind: Its type.
+        allowed: The bound, which is the limit ``max_request_items``.
+
+    Raises:
+        LimitExceededError: there are more. Elements of packed lists are counted
+            as if each took one byte.
+        InvalidProgramError: the bytes can't be parsed in any case.
+    """
+    if len(data) > allowed:  # else it can't hold more: each item takes a byte
+        _Counter(data, allowed).count(kind.DESCRIPTOR, 0, len(data))
+
+
+class _Counter:
+    def __init__(self, data: bytes, allowed: int) -> None:
+        self._data = data
+        self._allowed = allowed
+        self._items = 0
+
+    def count(self, descriptor: Any, position: int, end: int) -> None:
+        """Counts the items between two positions."""
+        while position < end:
+            tag, position = self._varint(position, end)
+            field = descriptor.fields_by_number.get(tag >> 3)
+            self._add(1)
+            match tag & 7:
+                case WireType.VARINT:
+                    _, position = self._varint(position, end)
+                case WireType.FIXED64:
+                    position += 8
+                case WireType.FIXED32:
+                    position += 4
+                case WireType.LENGTH:
+                    length, position = self._varint(position, end)
+                    if position + length > end:
+                        raise _malformed()
+                    if field is not None and field.message_type is not None:
+                        self.count(field.message_type, position, position + length)
+                    elif field is not None and field.type not in _TEXTS:
+                        self._add(length)
+                    position += length
+                case _:  # a group, which no message here has
+                    raise _malformed()
+
+    def _add(self, items: int) -> None:
+        self._items += items
+        if self._items > self._allowed:
+            raise exceeded("max_request_items", self._allowed, self._items)
+
+    def _varint(self, position: int, end: int) -> tuple[int, int]:
+        value = 0
+        for place in range(_LONGEST_VARINT):
+            if position + place >= end:
+                break
+            byte = self._data[position + place]
+            value |= (byte & 0x7F) << (7 * place)
+            if byte < 0x80:
+                return value, position + place + 1
+        raise _malformed()
+
+
+def _malformed() -> InvalidProgramError:
+    return InvalidProgramError(
+        "the request must be a serialised message; the bytes don't parse",
+        reason=Reason.ERROR_REASON_INVALID_REQUEST,
+    )

@@ -1,0 +1,228 @@
+"""Solutions of equations: derivatives by the implicit function theorem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from calculus import check
+from running import Array, close, differences, run
+from sketch import Sketch, Value, op, several, total, type_of
+
+rng = np.random.default_rng(13)
+A = rng.standard_normal((3, 3)) + 3 * np.eye(3)
+S = A + A.T
+X = rng.standard_normal(3)
+VECTOR, MATRIX, SCALAR = type_of(X), type_of(A), type_of(0.0)
+
+
+def add_solve(sketch: Sketch, symmetric: bool, transposed: bool) -> int:
+    """Solves (A + diag sin x)·y = x² by solvers of which no derivative is right."""
+
+    def matrix(x: Value) -> Value:
+        return (S if symmetric else A) + op("diag", op("sin", x))
+
+    product = sketch.add([MATRIX, VECTOR], lambda m, v: op("matmul", m, v))
+
+    def spoilt(m: Value) -> Value:
+        # Its derivative is zero, so one that went through it would show.
+        return op("stop_gradient", m)
+
+    solve = sketch.add(
+        [MATRIX, VECTOR], lambda m, b: op("stop_gradient", op("linalg.solve", spoilt(m), b))
+    )
+    back = sketch.add(
+        [MATRIX, VECTOR],
+        lambda m, b: op("linalg.solve", op("matrix_transpose", spoilt(m)), b),
+    )
+    functions = [product, solve, *([back] if transposed else [])]
+
+    def write(x: Value) -> Value:
+        m = matrix(x)
+        return op(
+            "linear_solve",
+            *[m] * len(functions),
+            x * x,
+            functions=functions,
+            captures=(1,) * len(functions),
+            symmetric=symmetric,
+        )
+
+    return sketch.add([VECTOR], write)
+
+
+@pytest.mark.parametrize(
+    ("symmetric", "transposed"), [(False, True), (True, False), (True, True), (False, False)]
+)
+def test_linear_solve(symmetric: bool, transposed: bool) -> None:
+    """Derivatives are the system's; in reverse if the transposed one can be solved."""
+    both = symmetric or transposed
+    check(
+        lambda s: add_solve(s, symmetric, transposed),
+        lambda x: np.linalg.solve((S if symmetric else A) + np.diag(np.sin(x)), x * x),
+        X,
+        X + 1,
+        directions=["forward", "reverse"] if both else ["forward"],
+    )
+
+
+def cosine(sketch: Sketch) -> int:
+    """The solution of y = cos(y·x)/2, a contraction for small x."""
+    f = sketch.add([VECTOR, VECTOR], lambda x, y: op("cos", x * y) / 2.0)
+    return sketch.add(
+        [VECTOR],
+        lambda x: op(
+            "fixed_point",
+            x,
+            x * 0.1,
+            functions=[f],
+            captures=(1,),
+            tolerance=1e-15,
+            max_iterations=500,
+        ),
+    )
+
+
+def cosine_reference(x: Array) -> Array:
+    y = np.zeros_like(x)
+    for _ in range(300):
+        y = np.cos(x * y) / 2
+    return y
+
+
+def test_fixed_point() -> None:
+    """Both directions, both orders, and from a first guess that depends on x."""
+    check(cosine, cosine_reference, 0.5 * X, X, np.zeros(3))
+
+
+def two_leaves(sketch: Sketch) -> int:
+    """The root of (u − x·w − 1, w³ + w − Σu·x), a vector and a scalar."""
+
+    def residual(x: Value, u: Value, w: Value) -> list[Value]:
+        return [u - x * w - 1.0, w**3 + w - total(u * x, 0)]
+
+    f = sketch.add([VECTOR, VECTOR, SCALAR], residual)
+
+    def write(x: Value) -> Value:
+        u, w = several(
+            "root",
+            x,
+            x * 0.0 + 1.0,
+            0.5,
+            functions=[f],
+            outputs=2,
+            captures=(1,),
+            tolerance=1e-13,
+            max_iterations=50,
+        )
+        return op("concat", u, op("expand_dims", w, axis=(0,)), axis=0)
+
+    return sketch.add([VECTOR], write)
+
+
+def two_leaves_reference(x: Array) -> Array:
+    low, high = -10.0, 10.0
+    for _ in range(200):
+        w = (low + high) / 2
+        value = w**3 + w - (x * w + 1) @ x
+        low, high = (w, high) if value < 0 else (low, w)
+    return np.concatenate([x * w + 1, [w]])
+
+
+def test_root() -> None:
+    """Newton's root against bisection, with derivatives of first and second order."""
+    check(two_leaves, two_leaves_reference, 0.4 * X, -0.3 * X, step=1e-2, tolerance=1e-6)
+
+
+def test_third_order_of_a_root() -> None:
+    """For y³ = x: 1/3 x^(−2/3), −2/9 x^(−5/3), 10/27 x^(−8/3)."""
+    sketch = Sketch()
+    f = sketch.add([SCALAR, SCALAR], lambda x, y: y**3 - x)
+    last = sketch.add(
+        [SCALAR],
+        lambda x: op(
+            "root", x, 1.0, functions=[f], captures=(1,), tolerance=1e-14, max_iterations=60
+        ),
+    )
+    functions = [last]
+    for _ in range(3):
+        last = sketch.add(
+            [SCALAR], lambda x, last=last: several("grad", x, functions=[last], outputs=2)[1]
+        )
+        functions.append(last)
+    sketch.add([SCALAR], lambda x: [op("call", x, functions=[g]) for g in functions])
+    x = 2.7
+    close(
+        run(sketch, x),
+        [x ** (1 / 3), x ** (-2 / 3) / 3, -2 / 9 * x ** (-5 / 3), 10 / 27 * x ** (-8 / 3)],
+        1e-9,
+    )
+
+
+def scalar_iteration(name: str, write: Callable[..., Any], start: float, **attrs: Any) -> Array:
+    sketch = Sketch()
+    f = sketch.add([SCALAR], write)
+    sketch.add([SCALAR], lambda x: op(name, x, functions=[f], **attrs))
+    return run(sketch, start)[0]
+
+
+def test_iterations_end_at_their_bound() -> None:
+    """After so many steps the last x is the answer; within the tolerance none is taken."""
+    for count in (1, 2, 7):
+        got = scalar_iteration(
+            "fixed_point", lambda x: x * 0.5, 1.0, tolerance=0.0, max_iterations=count
+        )
+        close(got, 0.5**count)
+        got = scalar_iteration(
+            "root", lambda x: x * x, 1.0, tolerance=0.0, max_iterations=count
+        )  # a double root: each step halves x
+        close(got, 0.5**count)
+    for name in ("fixed_point", "root"):
+        write = (lambda x: x + 0.1) if name == "fixed_point" else (lambda x: x * 0.0 + 0.1)
+        close(scalar_iteration(name, write, 3.0, tolerance=0.2, max_iterations=9), 3.0)
+
+
+def test_an_iteration_that_makes_nan_ends() -> None:
+    """Not-a-number is never within the tolerance, yet nothing is gained by going on."""
+    got = scalar_iteration(
+        "fixed_point", lambda x: op("log", x), 0.5, tolerance=1e-9, max_iterations=10**6
+    )
+    assert np.isnan(got)
+
+
+def test_single_precision() -> None:
+    """The solution has the guess's dtype."""
+    sketch = Sketch()
+    two = np.float32(2)
+    f = sketch.add([type_of(two), type_of(two)], lambda c, x: x * x - c)
+    root = sketch.add(
+        [type_of(two)],
+        lambda c: op("root", c, c, functions=[f], captures=(1,), tolerance=1e-6, max_iterations=30),
+    )
+    sketch.add([type_of(two)], lambda c: several("grad", c, functions=[root], outputs=2))
+    value, gradient = run(sketch, two)
+    assert value.dtype == gradient.dtype == np.float32
+    close(value, np.sqrt(2), 1e-6)
+    close(gradient, 0.5 / np.sqrt(2), 1e-6)
+
+
+def test_a_root_within_a_loss() -> None:
+    """The gradient of a loss over roots of many problems, against differences."""
+    sketch = Sketch()
+    f = cosine(sketch)
+    rows = 0.5 * rng.standard_normal((4, 3))
+    loss = sketch.add(
+        [type_of(rows)],
+        lambda x: op("sum", op("vmap", x, functions=[f], mapped=(1,)) ** 2, axis=(0, 1)),
+    )
+    sketch.add([type_of(rows)], lambda x: several("grad", x, functions=[loss], outputs=2))
+    value, gradient = run(sketch, rows)
+
+    def closed(x: Array) -> Array:
+        return (cosine_reference(x) ** 2).sum()
+
+    close(value, closed(rows))
+    close(gradient, differences(closed, rows, 1e-3), 1e-8)
