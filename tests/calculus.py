@@ -16,6 +16,7 @@ def check(
     *points: Array,
     directions: Sequence[str] = ("forward", "reverse"),
     second: bool = True,
+    inner: Sequence[str] | None = None,
     step: float = 1e-3,
     tolerance: float = 1e-7,
 ) -> None:
@@ -28,6 +29,7 @@ def check(
         directions: Those in which derivatives are taken; second derivatives
             in each of them over each.
         second: Whether second derivatives are taken.
+        inner: The directions that are differentiated again; all if None.
         step: The step of the differences.
         tolerance: That of first derivatives; of second ones a thousand times it.
     """
@@ -37,8 +39,9 @@ def check(
     jacobians = [sketch.add([point], _jacobian(f, direction)) for direction in directions]
     hessians = [
         sketch.add([point], _jacobian(g, outer))
-        for g in jacobians[: len(jacobians) if second else 0]
+        for g, direction in zip(jacobians, directions, strict=True)
         for outer in directions
+        if second and (inner is None or direction in inner)
     ]
     wanted = [f, *jacobians, *hessians]
 

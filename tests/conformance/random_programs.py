@@ -57,17 +57,21 @@ class Case:
 
 
 _SEEDS = st.integers(0, 2**20 - 1)
-_STEPS = st.lists(_SEEDS, min_size=1, max_size=5)
+_STEPS = st.lists(_SEEDS, min_size=1, max_size=4)
 
 
-def random_programs(*, control: bool = True) -> st.SearchStrategy[Case]:
-    """Draws programs of two to four functions and more, derivatives nested to depth two.
+def random_programs(most: int, *, control: bool = True) -> st.SearchStrategy[Case]:
+    """Draws programs of two functions or more, derivatives nested to depth two.
 
     One seed is drawn for each step, so that what fails shrinks by losing steps.
+
+    Args:
+        most: The most functions, those that loops are written for not counted.
+        control: Whether choices and loops are used.
     """
     return st.builds(
         lambda functions, seed: write_program(functions, seed, control),
-        st.lists(_STEPS, min_size=2, max_size=4),
+        st.lists(_STEPS, min_size=2, max_size=most),
         _SEEDS,
     )
 
@@ -75,8 +79,8 @@ def random_programs(*, control: bool = True) -> st.SearchStrategy[Case]:
 def write_program(functions: Sequence[Sequence[int]], seed: int, control: bool) -> Case:
     """Writes a program with a function for each list of seeds, and a step for each seed."""
     writer = ProgramWriter(control)
-    for seeds in functions:
-        writer.add_function(seeds)
+    for place, seeds in enumerate(functions, 1):
+        writer.add_function(seeds, final=place == len(functions))
     mapped = (False,) * len(writer.functions[-1].params)
     return Case(Program(tuple(writer.functions), len(writer.functions) - 1, mapped), seed)
 
@@ -103,15 +107,15 @@ class ProgramWriter:
     def chance(self, one_in: int) -> bool:
         return self.integer(1, one_in) == one_in
 
-    def add_function(self, seeds: Sequence[int]) -> int:
-        """Writes a function of random steps; returns its index."""
+    def add_function(self, seeds: Sequence[int], *, final: bool) -> int:
+        """Writes a function of random steps; the final one begins with a derivative."""
         self._rng = np.random.default_rng([len(self.functions), len(seeds), seeds[0], 0])
         types = [float_type(self.pick(SHAPES)) for _ in range(self.integer(1, 3))]
         body = Body(self, types)
         for place, seed in enumerate(seeds):
             # Equal seeds, which are drawn often, give different steps at different places.
             self._rng = np.random.default_rng([len(self.functions), place, seed])
-            body.step()
+            body.step(differentiate=final and place == 0)
         first = body.newest()
         if self.chance(2):
             both = body.op("add", body.total(body.newest()), body.total(first), bound=6.0)
@@ -217,7 +221,9 @@ class Body:
     # --- values ---
 
     def floats(self) -> list[Value]:
-        return [x for x in self.values if x.type.dtype == FLOAT and x.bound <= MAX_BOUND]
+        return [
+            x for x in self.values if x.type.dtype == FLOAT and x.type.size and x.bound <= MAX_BOUND
+        ]
 
     def newest(self) -> Value:
         """One of the values, mostly a late one, so that few are dead."""
@@ -282,8 +288,11 @@ class Body:
 
     # --- steps ---
 
-    def step(self) -> None:
-        """Adds what one random step makes."""
+    def step(self, *, differentiate: bool = False) -> None:
+        """Adds what one random step makes; a derivative operator if asked for."""
+        if differentiate:
+            self.tame(self.differentiate())
+            return
         steps = [
             self.unary, self.unary, self.binary, self.binary, self.reduce, self.reshape,
             self.move, self.join, self.index, self.update, self.contract, self.solve,
@@ -324,7 +333,14 @@ class Body:
             x, y = y, x
         b, c = x.bound, y.bound
         op = self.writer.pick(BINARY)
-        if op in ("divide", "remainder", "fmod", "special.xlogy", "special.xlog1py"):
+        if op in (
+            "divide",
+            "remainder",
+            "fmod",
+            "floor_divide",
+            "special.xlogy",
+            "special.xlog1py",
+        ):
             y = self.positive(y)
             bound = {"divide": 2 * b, "remainder": y.bound, "fmod": b}.get(op, b * 3)
         elif op in ("pow", "hypot", "atan2"):
@@ -451,7 +467,7 @@ class Body:
     def choose(self) -> Value:
         x, w = self.newest(), self.writer
         y = self.fit(x.shape)
-        compare = w.pick(("less", "greater_equal", "not_equal", "greater", "less_equal"))
+        compare = w.pick(COMPARISONS)
         mask = self.op(compare, x, self.random(x.shape))
         if w.chance(3):
             mask = self.op("logical_not", mask)
@@ -802,9 +818,12 @@ UNARY: tuple[tuple[str, str, Callable[[float], float]], ...] = (
 
 BINARY = (
     "add", "subtract", "multiply", "multiply", "maximum", "minimum", "divide", "atan2", "hypot",
-    "logaddexp", "pow", "remainder", "fmod", "copysign", "special.xlogy", "special.xlog1py",
+    "logaddexp", "pow", "remainder", "fmod", "floor_divide", "copysign", "special.xlogy",
+    "special.xlog1py",
     "special.betaln", "special.gammainc",
 )  # fmt: skip
+
+COMPARISONS = ("less", "greater_equal", "not_equal", "equal", "greater", "less_equal")
 
 REDUCTIONS = (
     "sum", "mean", "max", "min", "prod", "var", "std", "logsumexp", "linalg.vector_norm",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +114,7 @@ def agree(got: Sequence[Any], want: Sequence[Any], tolerance: float, what: str) 
         )
 
 
-def examine(case: Case, tally: Counter[str]) -> None:
+def examine(case: Case, tally: Counter[str], options: Mapping[str, Any]) -> None:
     """Compares a program in every way; counts what became of it."""
     tally["tried"] += 1
     program = case.program
@@ -148,7 +148,8 @@ def examine(case: Case, tally: Counter[str]) -> None:
         return
 
     f = lower_function(typed, program.entry, ALL)
-    values, products, pulled = jax.jit(both_modes(f))(point, tangents, cotangents)
+    compiled = jax.jit(both_modes(f), compiler_options=options)
+    values, products, pulled = compiled(point, tangents, cotangents)
     agree(values, at.results, 1e-10 * values_scale + tolerance, "value")
     agree(products, at.products, 1e-9 * scale + tolerance, "jvp")
     transposed = [sum(map(np.vdot, cotangents, at.products))]
@@ -168,6 +169,8 @@ def examine(case: Case, tally: Counter[str]) -> None:
 
 
 def both_modes(f: Callable[..., list[Any]]) -> Callable[..., Any]:
+    f = jax.jit(f)  # so that it is traced once, not for each mode
+
     def run(point: list[Any], tangents: list[Any], cotangents: list[Any]) -> Any:
         values, products = jax.jvp(f, point, tangents)
         _, pull_back = jax.vjp(f, *point)
@@ -176,7 +179,7 @@ def both_modes(f: Callable[..., list[Any]]) -> Callable[..., Any]:
     return run
 
 
-def explore(count: int) -> Counter[str]:
+def explore(count: int, most_functions: int, **options: Any) -> Counter[str]:
     """Examines so many random programs; returns what became of them."""
     tally: Counter[str] = Counter()
 
@@ -188,9 +191,9 @@ def explore(count: int) -> Counter[str]:
         print_blob=False,
         suppress_health_check=list(HealthCheck),
     )
-    @given(random_programs(control=CONTROL))
+    @given(random_programs(most_functions, control=CONTROL))
     def each(case: Case) -> None:
-        examine(case, tally)
+        examine(case, tally, options)
 
     each()
     print({name: n for name, n in tally.items() if not name.startswith("op ")})
@@ -206,14 +209,14 @@ def check_tally(tally: Counter[str], count: int) -> None:
 @pytest.mark.timeout(600)
 def test_random_programs() -> None:
     """Values, both modes and finite differences agree on a hundred random programs."""
-    check_tally(explore(100), 100)
+    check_tally(explore(100, 3, xla_backend_optimization_level=0), 100)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(5400)
 def test_many_random_programs() -> None:
     """They agree on two thousand, which use every op that the interpreter knows."""
-    tally = explore(2000)
+    tally = explore(2000, 4)
     check_tally(tally, 2000)
     unused = {name for name in {**APPLY, **INTERPRETED} if name in ALL and not tally[f"op {name}"]}
     assert not unused, "ops that no program used"

@@ -10,7 +10,12 @@ import gradwire as gw
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FUNCTIONS = {name for name in gw.__all__ if name[0].islower() and callable(getattr(gw, name))}
-OPERATORS = FUNCTIONS - {"connect", "current_connection", "local"}
+CONTROL = {
+    f"gradwire.transforms.{name}"
+    for name in ("branches", "custom_rules", "implicit", "loops", "scans")
+}
+OPERATORS = {name for name in FUNCTIONS if getattr(gw, name).__module__ not in CONTROL}
+OPERATORS -= {"connect", "current_connection", "local"}
 SABOTAGE = """
 import runpy, sys
 import numpy as np

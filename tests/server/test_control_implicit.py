@@ -98,6 +98,16 @@ def test_fixed_point() -> None:
     check(cosine, cosine_reference, 0.5 * X, X, np.zeros(3))
 
 
+def test_fixed_point_in_a_loop() -> None:
+    """Each step solves; the inner derivative is taken forward, the outer either way."""
+
+    def add(sketch: Sketch) -> int:
+        f = cosine(sketch)
+        return sketch.add([VECTOR], lambda x: op("scan", x, functions=[f], num_carry=1, length=2))
+
+    check(add, lambda x: cosine_reference(cosine_reference(x)), X, inner=["forward"])
+
+
 def two_leaves(sketch: Sketch) -> int:
     """The root of (u − x·w − 1, w³ + w − Σu·x), a vector and a scalar."""
 

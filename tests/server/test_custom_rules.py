@@ -86,7 +86,8 @@ WRAPPERS = ["call", "checkpoint", "vmap", "scan", "cond"]
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_a_jvp_rule_that_calls_its_own_function(wrapper: str) -> None:
     """Right in both modes and orders, in other functions and under vmap."""
-    check(lambda s: wrapped(s, sine(s), wrapper), sine_of(wrapper), X, 0.5 * X)
+    inner = ["forward"] if wrapper == "scan" else None  # the rest is refused
+    check(lambda s: wrapped(s, sine(s), wrapper), sine_of(wrapper), X, 0.5 * X, inner=inner)
 
 
 def test_derivatives_of_every_order() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -74,3 +75,15 @@ def test_other_threads_keep_their_stack() -> None:
     workers = Workers(1, 1)
     assert threading.stack_size() == before
     assert workers.stop(10)
+
+
+def test_only_a_compile_makes_threads_switch_often() -> None:
+    """While a job runs others get the interpreter soon; afterwards all is as before."""
+    before = sys.getswitchinterval()
+    during: list[float] = []
+    workers = Workers(1, 1)
+    workers.submit(lambda: during.append(sys.getswitchinterval()))
+    eventually(lambda: during)
+    assert workers.stop(10)
+    assert during[0] < before / 10
+    assert sys.getswitchinterval() == before

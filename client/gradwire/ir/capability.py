@@ -11,11 +11,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from operator import or_
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from gradwire.errors import UnsupportedError
 from gradwire.ir.direction import PLAIN_CALLS
 from gradwire.ir.program import Function, Node
+from gradwire.ir.sweeps import (
+    Reach,
+    Sweeps,
+    innermost_of,
+    is_lost,
+    lost_rule,
+    no_forward,
+    order_of,
+    refusal,
+    reverse_of,
+    union_of,
+)
 from gradwire.opset import OPS
 from gradwire.opset.control_flow import divide_operands
 from gradwire.opset.core import Call, Derivatives, Lattice
@@ -25,17 +36,9 @@ from gradwire.tensors import is_inexact
 if TYPE_CHECKING:  # infer.py uses this module
     from gradwire.ir.infer import FunctionInfo
 
-Reach = int
-"""A set of sweeps, as bits: bit k stands for the k-th from outside."""
-
-Sweeps = tuple[str, ...]
-"""The direction of each sweep around a value, the outermost first."""
-
-TRANSPOSE: Final = "transpose"
-"""What a reverse sweep does to a value that is linear in a tangent already: it is
-no further order, but not every op can be read backwards."""
-
 REACHES = Lattice(0, or_)
+
+LOOPS = ("fori_loop", "map", "scan", "while_loop")
 
 
 def check_derivatives(
@@ -59,28 +62,42 @@ class Walker:
     def __init__(self, functions: Sequence[Function], infos: Sequence[FunctionInfo]) -> None:
         self._functions = functions
         self._infos = infos
-        self._seen: dict[tuple[int, tuple[Reach, ...], Sweeps], tuple[Reach, ...]] = {}
+        self._seen: dict[tuple[int, tuple[Reach, ...], Sweeps, int], tuple[Reach, ...]] = {}
 
-    def walk(self, index: int, params: Sequence[Reach], sweeps: Sweeps) -> tuple[Reach, ...]:
-        """Returns what reaches each result of a function."""
-        key = index, tuple(params), sweeps
+    def walk(
+        self, index: int, params: Sequence[Reach], sweeps: Sweeps, looped: int = 0
+    ) -> tuple[Reach, ...]:
+        """Returns what reaches each result of a function.
+
+        Args:
+            index: The function.
+            params: What reaches each of its parameters.
+            sweeps: All that there are around it.
+            looped: How many of them are around the innermost loop that it is in.
+        """
+        key = index, tuple(params), sweeps, looped
         if key not in self._seen:
             function = self._functions[index]
             params = tuple(
                 r if is_inexact(p.type.dtype) else 0
                 for p, r in zip(function.params, params, strict=True)
             )
-            innermost = _innermost(_union(params), sweeps)
+            innermost = innermost_of(union_of(params), sweeps)
             if function.custom_vjp is not None and innermost is None and any(params):
-                raise _no_forward(function, index)  # a tangent comes in, in another rule
+                raise no_forward(function, index)  # a tangent comes in, in another rule
             if function.rules and innermost is not None:
-                self._seen[key] = self._walk_rules(index, params, sweeps, innermost)
+                self._seen[key] = self._walk_rules(index, params, sweeps, looped, innermost)
             else:
-                self._seen[key] = self._walk_nodes(index, params, sweeps)
+                self._seen[key] = self._walk_nodes(index, params, sweeps, looped)
         return self._seen[key]
 
     def _walk_rules(
-        self, index: int, params: tuple[Reach, ...], sweeps: Sweeps, innermost: int
+        self,
+        index: int,
+        params: tuple[Reach, ...],
+        sweeps: Sweeps,
+        looped: int,
+        innermost: int,
     ) -> tuple[Reach, ...]:
         """Goes through the rules instead, with the sweeps but the innermost.
 
@@ -89,31 +106,35 @@ class Walker:
         """
         function, info = self._functions[index], self._infos[index]
         own, outer = 1 << innermost, (1 << innermost) - 1
-        self._walk_nodes(index, (0,) * len(params), sweeps)
+        self._walk_nodes(index, (0,) * len(params), sweeps, looped)
         primals = [r & ~own for r in params]
         results = info.signature.results
         moving = [is_inexact(p.type.dtype) for p in function.params]
         if function.custom_jvp is not None:
+            if is_lost(union_of(params), sweeps[:looped]):
+                raise lost_rule(f"functions[{index}].custom_jvp", "a custom rule", index, None)
             tangents = outer
             inside = 0
             if sweeps[innermost] == REVERSE:
                 inside = 1 << len(sweeps)
-                tangents, sweeps = tangents | inside, (*sweeps, TRANSPOSE)
-            found = self.walk(function.custom_jvp, [*primals, *[tangents] * sum(moving)], sweeps)
-            union = _union(found) & ~inside | own
+                tangents, sweeps = tangents | inside, (*sweeps, innermost)
+            given = [*primals, *[tangents] * sum(moving)]
+            found = self.walk(function.custom_jvp, given, sweeps, looped)
+            union = union_of(found) & ~inside | own
         else:
             if sweeps[innermost] == FORWARD:
-                raise _no_forward(function, index)
+                raise no_forward(function, index)
             assert function.custom_vjp is not None
             forward, backward = function.custom_vjp
-            found = self.walk(forward, primals, sweeps)
+            found = self.walk(forward, primals, sweeps, looped)
             num_cotangents = sum(is_inexact(t.dtype) for t in results)
-            self.walk(backward, [*found[len(results) :], *[outer] * num_cotangents], sweeps)
-            union = _union(found) | own
+            given = [*found[len(results) :], *[outer] * num_cotangents]
+            self.walk(backward, given, sweeps, looped)
+            union = union_of(found) | own
         return tuple(union if is_inexact(t.dtype) else 0 for t in results)
 
     def _walk_nodes(
-        self, index: int, params: tuple[Reach, ...], sweeps: Sweeps
+        self, index: int, params: tuple[Reach, ...], sweeps: Sweeps, looped: int
     ) -> tuple[Reach, ...]:
         function, info = self._functions[index], self._infos[index]
         reach: dict[int, Reach] = {constant.id: 0 for constant in function.constants}
@@ -123,34 +144,38 @@ class Walker:
                 reach[name] if is_inexact(info.types[name].dtype) else 0 for name in node.inputs
             )
             if node.functions:
-                outputs = self._operator(node, call, inputs, sweeps)
+                outputs = self._operator(node, call, inputs, sweeps, looped)
             else:
                 outputs = (_apply(node, inputs, sweeps, index, position),) * len(node.outputs)
             for name, r in zip(node.outputs, outputs, strict=True):
                 reach[name] = r if is_inexact(info.types[name].dtype) else 0
+            if OPS[node.op].own_rule and is_lost(union_of(outputs), sweeps[:looped]):
+                where = f"functions[{index}].nodes[{position}]"
+                raise lost_rule(where, node.op, index, position)
             _check_direction(
                 node, call, [reach[name] for name in node.outputs], sweeps, index, position
             )
         return tuple(reach[name] for name in function.results)
 
     def _operator(
-        self, node: Node, call: Call, inputs: tuple[Reach, ...], sweeps: Sweeps
+        self, node: Node, call: Call, inputs: tuple[Reach, ...], sweeps: Sweeps, looped: int
     ) -> Sequence[Reach]:
         op = OPS[node.op]
+        if node.op in LOOPS or call.attrs.get("chunk"):
+            looped = len(sweeps)
         if op.flow is not None:
-            callees = [partial(self.walk, f, sweeps=sweeps) for f in node.functions]
+            callees = [partial(self.walk, f, sweeps=sweeps, looped=looped) for f in node.functions]
             return op.flow(call, inputs, callees, REACHES)
         if node.op in PLAIN_CALLS:
-            return self.walk(node.functions[0], inputs, sweeps)
+            return self.walk(node.functions[0], inputs, sweeps, looped)
         if node.op == "linear_solve":
-            return self._linear_solve(node, call, inputs, sweeps)
-        own = op.sweeps_of(call)
+            return self._linear_solve(node, call, inputs, sweeps, looped)
         if "wrt" in call.attrs:
-            return self._differentiate(node, call, inputs, sweeps, own)
-        return self._implicit(node, call, inputs, sweeps, own)
+            return self._differentiate(node, call, inputs, sweeps, looped)
+        return self._implicit(node, call, inputs, sweeps, looped)
 
     def _differentiate(
-        self, node: Node, call: Call, inputs: tuple[Reach, ...], sweeps: Sweeps, own: Sweeps
+        self, node: Node, call: Call, inputs: tuple[Reach, ...], sweeps: Sweeps, looped: int
     ) -> Sequence[Reach]:
         """Adds its sweeps inside, and takes them off what comes out.
 
@@ -158,23 +183,25 @@ class Walker:
         cotangent or probe, in which a derivative is linear or quadratic
         whatever the function is: these don't go inside, but to transpose.
         """
+        own: Sweeps = OPS[node.op].sweeps_of(call)
         layout = divide(call.functions[0], call.attrs)
         split = len(layout.params)
-        if FORWARD in own and _is_transposed(_union(inputs[split:]), sweeps):
-            own = (*own, TRANSPOSE)
+        backwards = reverse_of(union_of(inputs[split:]), sweeps)
+        if FORWARD in own and backwards is not None:
+            own = (*own, backwards)
         inside = (1 << len(own)) - 1 << len(sweeps)
         params = list(inputs[:split])
         for place in layout.positions:
             params[place] |= inside
-        results = self.walk(node.functions[0], params, (*sweeps, *own))
+        results = self.walk(node.functions[0], params, (*sweeps, *own), looped)
         values = [r & ~inside for r in results[: len(layout.values)]]
         aux = [r & ~inside for r in results[len(layout.values) :]]
         num_derivatives = len(node.outputs) - len(results)
-        derivatives = [_union([*values, *inputs[split:]])] * num_derivatives
+        derivatives = [union_of([*values, *inputs[split:]])] * num_derivatives
         return (*values, *derivatives, *aux)
 
     def _implicit(
-        self, node: Node, call: Call, inputs: tuple[Reach, ...], sweeps: Sweeps, own: Sweeps
+        self, node: Node, call: Call, inputs: tuple[Reach, ...], sweeps: Sweeps, looped: int
     ) -> Sequence[Reach]:
         """The solution depends on what is captured, not on the first guess.
 
@@ -182,58 +209,41 @@ class Walker:
         direction: one forward sweep, within those that reach the solution.
         """
         (captured,), guess = divide_operands(inputs, call.attrs, 1)
-        solution = _union(captured)
-        if not solution and node.op == "fixed_point":
-            own = ()
+        solution = union_of(captured)
+        own: Sweeps = (FORWARD,) if solution or node.op == "root" else ()
         inside = solution | ((1 << len(own)) - 1 << len(sweeps))
-        self.walk(node.functions[0], [*captured, *(inside for _ in guess)], (*sweeps, *own))
+        given = [*captured, *(inside for _ in guess)]
+        self.walk(node.functions[0], given, (*sweeps, *own), looped)
         return [solution for _ in guess]
 
     def _linear_solve(
-        self, node: Node, call: Call, inputs: tuple[Reach, ...], sweeps: Sweeps
+        self, node: Node, call: Call, inputs: tuple[Reach, ...], sweeps: Sweeps, looped: int
     ) -> Sequence[Reach]:
         """Only the matrix is differentiated; with respect to x it is linear."""
         captured, side = divide_operands(inputs, call.attrs, len(call.functions))
-        solution = _union([*captured[0], *side])
+        solution = union_of([*captured[0], *side])
         inside = solution
-        if _is_transposed(solution, sweeps):
+        backwards = reverse_of(solution, sweeps)
+        if backwards is not None:
             inside |= 1 << len(sweeps)
-            sweeps = (*sweeps, TRANSPOSE)
-        self.walk(node.functions[0], [*captured[0], *(inside for _ in side)], sweeps)
+            sweeps = (*sweeps, backwards)
+        self.walk(node.functions[0], [*captured[0], *(inside for _ in side)], sweeps, looped)
         for solver, mine in zip(node.functions[1:], captured[1:], strict=True):
-            self.walk(solver, [0] * (len(mine) + len(side)), sweeps)
+            self.walk(solver, [0] * (len(mine) + len(side)), sweeps, looped)
         return [solution for _ in side]
-
-
-def _union(reaches: Sequence[Reach]) -> Reach:
-    union = 0
-    for reach in reaches:
-        union |= reach
-    return union
-
-
-def _innermost(reach: Reach, sweeps: Sweeps) -> int | None:
-    """Returns the innermost differentiation that reaches a value, if any does."""
-    bits = [bit for bit, sweep in enumerate(sweeps) if sweep != TRANSPOSE and reach >> bit & 1]
-    return bits[-1] if bits else None
-
-
-def _is_transposed(reach: Reach, sweeps: Sweeps) -> bool:
-    """Says whether a sweep that reaches a value goes through it backwards."""
-    return any(reach >> bit & 1 and sweep != FORWARD for bit, sweep in enumerate(sweeps))
 
 
 def _apply(
     node: Node, inputs: tuple[Reach, ...], sweeps: Sweeps, function: int, position: int
 ) -> Reach:
     derivatives = OPS[node.op].derivatives
-    reach = _union(inputs)
+    reach = union_of(inputs)
     if not reach or derivatives is Derivatives.ZERO:
         return 0
-    order = sum(sweep != TRANSPOSE for bit, sweep in enumerate(sweeps) if reach >> bit & 1)
+    order = order_of(reach, sweeps)
     if derivatives is Derivatives.NONE or (derivatives is Derivatives.FIRST and order > 1):
         offered = "no derivative" if derivatives is Derivatives.NONE else "a first derivative only"
-        raise _refusal(
+        raise refusal(
             node,
             f"the op has {offered}; got one of order {max(order, 1)}. "
             f"If its inputs are constants to the derivative, put stop_gradient on them",
@@ -241,16 +251,6 @@ def _apply(
             position,
         )
     return reach
-
-
-def _no_forward(function: Function, index: int) -> UnsupportedError:
-    where = f"functions[{index}].custom_vjp"
-    return UnsupportedError(
-        f"`{where}` must not be differentiated in forward mode; got a forward sweep through "
-        f"{function.name[:80] or 'the function'}: use custom_jvp, which serves both modes",
-        field=where,
-        function=index,
-    )
 
 
 def _check_direction(
@@ -262,15 +262,8 @@ def _check_direction(
     position: int,
 ) -> None:
     irreversible = OPS[node.op].irreversible
-    if irreversible is None or not _is_transposed(_union(outputs), sweeps):
+    if irreversible is None or reverse_of(union_of(outputs), sweeps) is None:
         return
     reason = irreversible(call)
     if reason is not None:
-        raise _refusal(node, reason, function, position)
-
-
-def _refusal(node: Node, reason: str, function: int, position: int) -> UnsupportedError:
-    where = f"functions[{function}].nodes[{position}]"
-    return UnsupportedError(
-        f"`{where}` ({node.op}): {reason}", field=where, function=function, node=position
-    )
+        raise refusal(node, reason, function, position)

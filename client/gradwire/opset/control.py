@@ -51,6 +51,7 @@ def _control(
     copies: Callable[[Call], int] | None = None,
     irreversible: Callable[[Call], str | None] | None = None,
     sweeps: tuple[str, ...] = (),
+    own_rule: bool = False,
 ) -> OpDef:
     return OpDef(
         name,
@@ -65,6 +66,7 @@ def _control(
         copies=copies,
         irreversible=irreversible,
         sweeps=sweeps,
+        own_rule=own_rule,
         operands=f"captured values..., {operands}",
     )
 
@@ -182,6 +184,7 @@ OPS = (
         runs=rules.implicit_runs,
         copies=rules.implicit_copies,
         sweeps=(FORWARD,),
+        own_rule=True,
     ),
     _control(
         "root",
@@ -193,5 +196,6 @@ OPS = (
         runs=rules.implicit_runs,
         copies=rules.implicit_copies,
         sweeps=(FORWARD,),
+        own_rule=True,
     ),
 )

@@ -222,6 +222,8 @@ class OpDef:
         flow: How values go through an op that runs functions and does not
             differentiate them; without it every operand may go everywhere.
         runs: How often it runs its functions. See ``runs_of``.
+        own_rule: Whether its lowering depends on a custom rule of JAX's, which
+            is lost in some uses within loops. See ``is_lost``.
         irreversible: Why no reverse sweep can pass, and what to do, or None.
         copies: How many copies of a function's intermediates are alive at once
             while the op runs it; for the bound on the largest intermediate.
@@ -249,6 +251,7 @@ class OpDef:
     flow: Flow | None = None
     runs: Callable[[Call], Runs] | None = None
     irreversible: Callable[[Call], str | None] | None = None
+    own_rule: bool = False
     copies: Callable[[Call], int] | None = None
     choices: Callable[[Call], Mapping[str, str]] | None = None
     may_be_non_finite: bool = False

@@ -213,7 +213,7 @@ class Traced:
     def __bool__(self) -> bool:
         raise refusal(
             "`if`, `and`, `or`, `not` and `while` need a value, which a traced array doesn't have "
-            "yet; write np.where(condition, a, b), or np.logical_and(a, b)"
+            "yet; write np.where(condition, a, b), np.logical_and(a, b), gw.cond or gw.while_loop"
         )
 
     def __float__(self) -> float:

@@ -170,10 +170,10 @@ def triangular_log(t: jax.Array) -> jax.Array:
 
     r, roots = lax.while_loop(far, step, (t, jnp.zeros((), jnp.int32)))
     y = r - eye
-    total = sum(
-        weight * lax.linalg.triangular_solve(eye + node * y, y, left_side=True, lower=False)
-        for node, weight in _GAUSS_LEGENDRE
-    )
+    nodes, weights = (jnp.asarray(x, t.dtype)[:, None, None] for x in (_NODES, _WEIGHTS))
+    stacked = jnp.broadcast_to(y, (len(_NODES), n, n))
+    parts = lax.linalg.triangular_solve(eye + nodes * y, stacked, left_side=True, lower=False)
+    total = jnp.sum(weights * parts, 0)
     log = jnp.exp2(roots.astype(t.real.dtype)).astype(t.dtype) * total
     # The eigenvalues' logarithms are known without cancellation.
     log = jnp.where(eye == 1, jnp.diag(jnp.log(jnp.diag(t))), log)
@@ -183,8 +183,6 @@ def triangular_log(t: jax.Array) -> jax.Array:
 _NEAR = 0.264
 """Where 7 nodes give log R to double precision: Higham, table 11.1."""
 _MOST_ROOTS = 64
-_GAUSS_LEGENDRE = [
-    (float(1 + node) / 2, float(weight) / 2)
-    for node, weight in zip(*np.polynomial.legendre.leggauss(7), strict=True)
-]
-"""Nodes and weights on [0, 1]."""
+_LEGENDRE = np.polynomial.legendre.leggauss(7)
+_NODES, _WEIGHTS = (1 + _LEGENDRE[0]) / 2, _LEGENDRE[1] / 2
+"""Those of Gauss and Legendre on [0, 1]."""

@@ -1,0 +1,214 @@
+"""Which way functions with control ops can be differentiated, and what keeps samples apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradwire.errors import UnsupportedError
+from gradwire.ir.independence import prove_independent
+from gradwire.opset import OPS
+from programs import vector
+from sketch import Sketch, Value, op, several, total, type_of
+
+V = vector(3)
+
+# --- directions ----------------------------------------------------------------------
+
+
+def under(write: Callable[..., Any], name: str, outputs: int = 2, **attrs: Any) -> Sketch:
+    """One operator around a function of a vector that may use a while loop."""
+    sketch = Sketch()
+    going = sketch.add([V], lambda x: op("less", total(x, 0), 9.0))
+    body = sketch.add([V], lambda x: x * 2.0)
+    f = sketch.add([V], lambda x: write(x, [going, body]))
+    sketch.add([V], lambda x: several(name, x, functions=[f], outputs=outputs, **attrs))
+    return sketch
+
+
+def unbounded(x: Value, functions: list[int]) -> Value:
+    return op("while_loop", x, functions=functions)
+
+
+@pytest.mark.parametrize(
+    ("name", "attrs", "around"),
+    [
+        ("jacobian", {"mode": "reverse"}, False),
+        ("grad", {}, True),
+        ("hvp", {}, True),
+        ("vjp", {}, False),
+    ],
+)
+def test_a_loop_without_bound_has_no_reverse_mode(name: str, attrs: Any, around: bool) -> None:
+    """The error names function and node, and says to give `max_iterations`."""
+    sketch = Sketch()
+    going = sketch.add([V], lambda x: op("less", total(x, 0), 9.0))
+    body = sketch.add([V], lambda x: x * 2.0)
+    f = sketch.add(
+        [V],
+        lambda x: total(unbounded(x, [going, body]), 0) if around else unbounded(x, [going, body]),
+    )
+    extras = 1 if name in ("hvp", "vjp") else 0
+    sketch.add([V], lambda x: several(name, *[x] * (1 + extras), functions=[f], outputs=2, **attrs))
+    with pytest.raises(UnsupportedError, match="give `max_iterations`") as caught:
+        sketch.typed()
+    assert caught.value.field == "functions[2].nodes[0]"
+    assert (caught.value.function, caught.value.node) == (2, 0)
+
+
+def test_auto_takes_the_direction_that_there_is() -> None:
+    """Forward for a loop without bound, even where reverse would take fewer sweeps."""
+    for name in ("jacobian", "hessian"):
+        typed = under(lambda x, f: total(unbounded(x, f), 0), name).typed()
+        (call,) = typed.entry.calls
+        assert set(OPS[name].choices(call).values()) == {"forward"}  # type: ignore[misc]
+    bounded = under(
+        lambda x, f: total(op("while_loop", x, functions=f, max_iterations=3), 0), "jacobian"
+    )
+    (call,) = bounded.typed().entry.calls
+    assert OPS["jacobian"].choices(call) == {"mode": "reverse"}  # type: ignore[misc]
+
+
+def test_a_loop_that_no_derivative_goes_through_closes_no_direction() -> None:
+    """Stopped, or of something else, it leaves `auto` and reverse mode as they are."""
+    for write in (
+        lambda x, f: total(unbounded(op("stop_gradient", x), f) * x, 0),
+        lambda x, f: total(op("floor", unbounded(op("floor", x), f)) * x, 0),
+    ):
+        (call,) = under(write, "jacobian").typed().entry.calls
+        assert OPS["jacobian"].choices(call) == {"mode": "reverse"}  # type: ignore[misc]
+        under(write, "grad").typed()
+
+
+def test_a_forward_product_cannot_be_transposed_through_it() -> None:
+    """∂(J·t)/∂t in reverse mode goes through the loop backwards, and in forward mode not."""
+    for mode in ("forward", "reverse"):
+        sketch = Sketch()
+        going = sketch.add([V], lambda x: op("less", total(x, 0), 9.0))
+        body = sketch.add([V], lambda x: x * 2.0)
+        f = sketch.add([V], lambda x, fs=(going, body): unbounded(x, [*fs]))
+        g = sketch.add([V, V], lambda x, t, f=f: several("jvp", x, t, functions=[f], outputs=2)[1])
+        sketch.add(
+            [V, V],
+            lambda x, t, g=g, mode=mode: several(
+                "jacobian", x, t, functions=[g], outputs=2, wrt=(1,), mode=mode
+            ),
+        )
+        if mode == "forward":
+            sketch.typed()
+        else:
+            with pytest.raises(UnsupportedError, match="max_iterations"):
+                sketch.typed()
+
+
+def test_a_linear_solve_needs_the_transposed_system_in_reverse() -> None:
+    """Neither symmetric nor with a third function it is for forward mode alone."""
+    for symmetric in (False, True):
+        sketch = under(
+            lambda x, f, symmetric=symmetric: total(
+                op("linear_solve", x, functions=[f[1], f[1]], symmetric=symmetric), 0
+            ),
+            "grad",
+        )
+        if symmetric:
+            sketch.typed()
+        else:
+            with pytest.raises(UnsupportedError, match="solves the transposed system") as caught:
+                sketch.typed()
+            assert (caught.value.function, caught.value.node) == (2, 0)
+
+
+@pytest.mark.parametrize("name", ["root", "fixed_point"])
+def test_a_solver_in_a_loop(name: str) -> None:
+    """The one use that would be computed by other means than its equation is refused."""
+    for mode, taken in (("forward", True), ("reverse", False)):
+        sketch = Sketch()
+        f = sketch.add([V, V], lambda p, x: op("tanh", x * p))
+        solved = sketch.add(
+            [V],
+            lambda p, f=f: op(
+                name, p, p, functions=[f], captures=(1,), tolerance=0.1, max_iterations=9
+            ),
+        )
+        looped = sketch.add(
+            [V], lambda x, s=solved: op("scan", x, functions=[s], num_carry=1, length=2)
+        )
+        last = looped
+        for direction in (mode, "reverse"):
+            sketch.typed()
+            last = sketch.add(
+                [V],
+                lambda x, f=last, mode=direction: several(
+                    "jacobian", x, functions=[f], outputs=2, mode=mode
+                )[1],
+            )
+        if taken:
+            sketch.typed()
+        else:
+            with pytest.raises(UnsupportedError, match="must not be in a loop") as caught:
+                sketch.typed()
+            assert (caught.value.function, caught.value.node) == (1, 0)
+
+
+# --- samples -------------------------------------------------------------------------
+
+BATCH = type_of(np.zeros((4, 3)))
+
+
+def apart(write: Callable[..., Any], axis: int = 0) -> bool:
+    """Whether a function of a (4, 3) batch is proved to keep samples apart."""
+    sketch = Sketch()
+    keep = sketch.add([BATCH], lambda x: op("sin", x))
+    mix = sketch.add([BATCH], lambda x: op("cumulative_sum", x, axis=0))
+    test = sketch.add([BATCH], lambda x: op("less", total(x, 0, 1), 9.0))
+    f = sketch.add([BATCH], lambda x: write(x, {"keep": keep, "mix": mix, "test": test}, sketch))
+    typed = sketch.typed()
+    return prove_independent(typed.program.functions, typed.infos, f, [axis]) is None
+
+
+@pytest.mark.parametrize("body", ["keep", "mix"])
+def test_choices_and_loops_keep_samples_apart_if_their_functions_do(body: str) -> None:
+    """One function that mixes is enough to lose the proof."""
+    wanted = body == "keep"
+
+    def cond(x: Value, f: dict[str, int], _: Sketch) -> Value:
+        large = op("less", total(x, 0, 1), 1.0)
+        return op("cond", large, x, functions=[f["keep"], f[body]])
+
+    assert apart(cond) == wanted
+    assert apart(lambda x, f, _: op("while_loop", x, functions=[f["test"], f[body]])) == wanted
+    assert (
+        apart(lambda x, f, _: op("scan", x, functions=[f[body]], num_carry=1, length=3)) == wanted
+    )
+
+
+def test_a_scan_over_samples_mixes_and_a_map_does_not() -> None:
+    """With the batch as the sequence; with it on another axis neither does."""
+    for name, attrs, wanted in (("map", {}, True), ("scan", {"num_carry": 0, "length": 4}, False)):
+        sketch = Sketch()
+        row = sketch.add([V], lambda x: op("cumulative_sum", x, axis=0))
+        f = sketch.add([BATCH], lambda x, n=name, a=attrs, r=row: op(n, x, functions=[r], **a))
+        typed = sketch.typed()
+        proof = prove_independent(typed.program.functions, typed.infos, f, [0])
+        assert (proof is None) == wanted
+    sketch = Sketch()
+    column = sketch.add([type_of(np.zeros(4))] * 2, lambda h, x: [h + op("sin", x), h * x])
+
+    def over_columns(x: Value) -> Value:
+        last, stack = several(
+            "scan",
+            total(x, 1),
+            op("matrix_transpose", x),
+            functions=[column],
+            outputs=2,
+            num_carry=1,
+            length=3,
+        )
+        return op("matrix_transpose", stack) * op("expand_dims", last, axis=(1,))
+
+    f = sketch.add([BATCH], over_columns)
+    typed = sketch.typed()
+    assert prove_independent(typed.program.functions, typed.infos, f, [0]) is None
