@@ -153,6 +153,34 @@ def test_a_solver_in_a_loop(name: str) -> None:
             assert (caught.value.function, caught.value.node) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    "name", ["linalg.sqrtm", "linalg.logm", "special.gammainc", "special.betainc"]
+)
+def test_an_op_with_a_rule_of_its_own_in_a_loop(name: str) -> None:
+    """The same holds for ops whose derivatives JAX has from a rule; outside loops all is well."""
+    square = type_of(np.eye(2))
+    for looped, taken in ((False, True), (True, False)):
+        sketch = Sketch()
+        f = sketch.add([square], lambda x: op(name, *[x] * OPS[name].arity[0]))
+        attrs: Any = {"num_carry": 1, "length": 2} if looped else {}
+        last = sketch.add(
+            [square], lambda x, f=f, a=attrs: op("scan" if a else "call", x, functions=[f], **a)
+        )
+        for _ in range(2):
+            sketch.typed()
+            last = sketch.add(
+                [square],
+                lambda x, f=last: several("jacobian", x, functions=[f], outputs=2, mode="reverse")[
+                    1
+                ],
+            )
+        if taken:
+            sketch.typed()
+        else:
+            with pytest.raises(UnsupportedError, match="must not be in a loop"):
+                sketch.typed()
+
+
 # --- samples -------------------------------------------------------------------------
 
 BATCH = type_of(np.zeros((4, 3)))
@@ -194,6 +222,14 @@ def test_a_scan_over_samples_mixes_and_a_map_does_not() -> None:
         typed = sketch.typed()
         proof = prove_independent(typed.program.functions, typed.infos, f, [0])
         assert (proof is None) == wanted
+    sketch = Sketch()
+    running = sketch.add([V, V], lambda h, x: h + op("sin", x))
+    f = sketch.add(
+        [BATCH],
+        lambda x: op("scan", np.zeros(3), x, functions=[running], num_carry=1, length=4),
+    )
+    typed = sketch.typed()
+    assert prove_independent(typed.program.functions, typed.infos, f, [0]) is not None
     sketch = Sketch()
     column = sketch.add([type_of(np.zeros(4))] * 2, lambda h, x: [h + op("sin", x), h * x])
 

@@ -27,6 +27,7 @@ from gradwire.ir import (
     infer_program,
 )
 from gradwire.ir.independence import prove_independent
+from gradwire.opset import OPS
 from gradwire.v1 import function_pb2 as pb
 from mutations import mutations
 from programs import chain, function, node, program, vector
@@ -280,6 +281,30 @@ def test_vjp_rules_refuse_forward_mode() -> None:
             infer_program(bad)
         assert caught.value.field == "functions[0].custom_vjp"
         assert caught.value.function == 0
+
+
+def test_what_vjp_rules_do_is_differentiated_at_the_second_order() -> None:
+    """Then the forward and the backward rule need derivatives themselves."""
+    original = vjp_program()
+    made = {
+        1: ((node("sin", [1], 2), node("nextafter", [2, 2], 7)), (2, 0, 0, 7)),
+        2: ((node("nextafter", [1, 1], 7), node("multiply", [7, 2], 8)), (8,)),
+    }
+    for rule, (nodes, results) in made.items():
+        table = list(original.functions)
+        table[rule] = replace(table[rule], nodes=nodes, results=results)
+        first = differentiated(replace(original, functions=tuple(table)), "vjp")
+        infer_program(first)
+        with pytest.raises(UnsupportedError, match="nextafter") as caught:
+            infer_program(differentiated(first, "vjp"))
+        assert caught.value.function == rule
+
+
+def test_auto_is_reverse_with_vjp_rules() -> None:
+    """That is always possible; forward over reverse isn't if a rule uses its own function."""
+    for original in (vjp_program(), differentiated(vjp_program(), "vjp")):
+        (call,) = infer_program(differentiated(original, "jacobian")).entry.calls
+        assert OPS["jacobian"].choices(call) == {"mode": "reverse"}  # type: ignore[misc]
 
 
 def test_jvp_rules_take_both_modes() -> None:

@@ -169,8 +169,6 @@ def examine(case: Case, tally: Counter[str], options: Mapping[str, Any]) -> None
 
 
 def both_modes(f: Callable[..., list[Any]]) -> Callable[..., Any]:
-    f = jax.jit(f)  # so that it is traced once, not for each mode
-
     def run(point: list[Any], tangents: list[Any], cotangents: list[Any]) -> Any:
         values, products = jax.jvp(f, point, tangents)
         _, pull_back = jax.vjp(f, *point)
@@ -179,7 +177,7 @@ def both_modes(f: Callable[..., list[Any]]) -> Callable[..., Any]:
     return run
 
 
-def explore(count: int, most_functions: int, **options: Any) -> Counter[str]:
+def explore(count: int, most: int, **options: Any) -> Counter[str]:
     """Examines so many random programs; returns what became of them."""
     tally: Counter[str] = Counter()
 
@@ -191,7 +189,7 @@ def explore(count: int, most_functions: int, **options: Any) -> Counter[str]:
         print_blob=False,
         suppress_health_check=list(HealthCheck),
     )
-    @given(random_programs(most_functions, control=CONTROL))
+    @given(random_programs(most, control=CONTROL))
     def each(case: Case) -> None:
         examine(case, tally, options)
 

@@ -34,6 +34,8 @@ runpy.run_path(path, run_name="__main__")
 """
 SABOTAGED = {
     "batched_derivatives": "batched_jacobian",
+    "frechet": "jvp",
+    "kalman": "hessian",
     "natural_gradient": "jvp",
     "nested_losses": "jacobian",
     "score_matching": "laplacian",

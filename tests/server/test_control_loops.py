@@ -80,8 +80,16 @@ def test_a_sample_that_has_ended_makes_no_nan() -> None:
     )
     g = sketch.add([SCALAR], lambda x: several("grad", x, functions=[f], outputs=2))
     rows = np.array([1.5, 1.9, 2.5, 17.0])
-    sketch.add([type_of(rows)], lambda x: several("vmap", x, functions=[g], outputs=2, mapped=(1,)))
-    values, gradients = run(sketch, rows)
+    loss = sketch.add(
+        [type_of(rows)], lambda x: total(op("vmap", x, functions=[f], mapped=(1,)), 0)
+    )
+
+    def entry(x: Value) -> list[Value]:
+        each = several("vmap", x, functions=[g], outputs=2, mapped=(1,))
+        return [*each, several("grad", x, functions=[loss], outputs=2)[1]]
+
+    sketch.add([type_of(rows)], entry)
+    values, gradients, of_sum = run(sketch, rows)
 
     def reference(x: float) -> tuple[float, float]:
         slope = 1.0
@@ -91,6 +99,7 @@ def test_a_sample_that_has_ended_makes_no_nan() -> None:
 
     close(values, [reference(x)[0] for x in rows])
     close(gradients, [reference(x)[1] for x in rows])
+    close(of_sum, gradients)
 
 
 @pytest.mark.parametrize(("lower", "upper"), [(-2, 2), (3, 4), (5, 2)])

@@ -35,6 +35,11 @@ def _distance(got: Any, want: Array) -> float:
     return float(np.abs(np.asarray(got) - want).max() / np.abs(want).max())
 
 
+def _slope(line: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The derivative of a curve; less to compile than ``jacfwd``, which maps over one number."""
+    return lambda t: jax.jvp(line, (t,), (1.0,))[1]
+
+
 def _along(function: Callable[..., Any], order: int, *lines: tuple[Array, Array]) -> Array:
     """The derivative of an order of t ↦ function(x + t e, ...) at 0."""
 
@@ -42,7 +47,7 @@ def _along(function: Callable[..., Any], order: int, *lines: tuple[Array, Array]
         return function(*(x + t * e for x, e in lines))
 
     for _ in range(order):
-        line = jax.jacfwd(line)
+        line = _slope(line)
     return np.asarray(jax.jit(line)(0.0))
 
 
@@ -148,7 +153,7 @@ def test_third_order_in_reverse_is_that_forward(op: str, dtype: str) -> None:
     def line(t: Any) -> Any:
         return value(*(x + t * v for x, v in zip(point, tangents, strict=True)))
 
-    forward = jax.jit(jax.jacfwd(jax.jacfwd(jax.jacfwd(line))))(0.0)
+    forward = jax.jit(_slope(_slope(_slope(line))))(0.0)
     reverse = jax.jit(jax.grad(jax.grad(jax.grad(line))))(0.0)
     assert abs(forward) > 1e-6
     np.testing.assert_allclose(reverse, forward, 1e-10)

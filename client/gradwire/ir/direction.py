@@ -56,8 +56,6 @@ def _blocked(node: Node, call: Call, direction: str) -> Sequence[int]:
     op = OPS[node.op]
     if direction == REVERSE and op.irreversible and op.irreversible(call):
         return node.inputs
-    if direction == FORWARD and op.sweeps_of(call)[-1:] == (REVERSE,):
-        return ()  # forward over reverse: the function meets the reverse sweep first
     # Of a linear solve the equation is differentiated, never a solver.
     signatures = call.functions[:1] if node.op == "linear_solve" else call.functions
     closed = [s.no_forward if direction == FORWARD else s.no_reverse for s in signatures]

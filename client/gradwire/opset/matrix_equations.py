@@ -7,6 +7,7 @@ batch axes and broadcast.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gradwire.opset.core import BatchRule, Call, InferRule, OpDef, fail
 from gradwire.opset.labels import Label, Labelled, labelled_batch, leading
@@ -74,7 +75,8 @@ def _equation(name: str, doc: str, operands: str) -> OpDef:
 
 
 def _function(name: str, doc: str) -> OpDef:
-    return _op(name, doc, "x", _infer_function, batch_in_front(2))
+    op = _op(name, doc, "x", _infer_function, batch_in_front(2))
+    return replace(op, own_rule=True)
 
 
 OPS = (

@@ -10,7 +10,13 @@ from gradwire.tensors import TensorType
 
 
 def _special(
-    name: str, operands: str, doc: str, *, wanted: str = "floating", poles: bool = False
+    name: str,
+    operands: str,
+    doc: str,
+    *,
+    wanted: str = "floating",
+    poles: bool = False,
+    own_rule: bool = False,
 ) -> OpDef:
     arity = operands.count(",") + 1
     return OpDef(
@@ -20,6 +26,7 @@ def _special(
         (arity, arity),
         batch=elementwise_batch,
         may_be_non_finite=poles,
+        own_rule=own_rule,
         operands=operands,
         dtypes=wanted,
     )
@@ -38,6 +45,7 @@ OPS = (
         "a, b, x",
         "Regularised incomplete beta function; derivatives by a and b too, accurate up to 10**6.",
         poles=True,
+        own_rule=True,
     ),
     _special("betaln", "a, b", "Logarithm of the beta function, for a, b > 0.", poles=True),
     _special("digamma", "x", "Derivative of gammaln.", poles=True),
@@ -51,12 +59,14 @@ OPS = (
         "a, x",
         "Regularised lower incomplete gamma function; derivatives by a too, accurate up to 10**6.",
         poles=True,
+        own_rule=True,
     ),
     _special(
         "gammaincc",
         "a, x",
         "Regularised upper incomplete gamma function; derivatives by a too, accurate up to 10**6.",
         poles=True,
+        own_rule=True,
     ),
     _special("gammaln", "x", "Logarithm of |Γ(x)|.", poles=True),
     _special("i0", "x", "Modified Bessel function of the first kind, of order 0."),

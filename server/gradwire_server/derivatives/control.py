@@ -58,12 +58,8 @@ def _while_loop(*arguments: Any, captures: tuple[int, ...], max_iterations: int)
         )
         return ended
 
-    def run(state: Arrays, going: jax.Array) -> tuple[Arrays, jax.Array]:
-        # Mapped over samples, both sides of the choice below are computed, and a
-        # sample that has ended might make NaN of 0·∞ where it was never meant to
-        # go. So it takes the way of the start again, which it may.
-        safe = tuple(jnp.where(going, x, x0) for x, x0 in zip(state, start, strict=True))
-        changed = body(*safe)
+    def run(state: Arrays, _: jax.Array) -> tuple[Arrays, jax.Array]:
+        changed = body(*state)
         return changed, condition(*changed)[0]
 
     def step(carry: tuple[Arrays, jax.Array], _: None) -> tuple[tuple[Arrays, jax.Array], None]:
