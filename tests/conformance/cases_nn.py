@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from conformance.harness import FLOATS, Case, Rng, distinct, literal, nonzero, normal
+from conformance.harness import FLOATS, INEXACT, Case, Rng, distinct, literal, nonzero, normal
 from gradwire.tensors import Array, Dtype
 
 DOUBLE = ("float32", "float64")
@@ -189,6 +189,24 @@ def _avg_pool(
 
 CONV = {"strides": (1, 2), "padding": (1, 0, 2, 1), "dilation": (2, 1)}
 
+
+def _resize(x: Array, shape: tuple[int, ...], method: str) -> Array:
+    """One axis after the other, by NumPy's interpolation; nearest by the closest centre."""
+    for axis, new in enumerate(shape):
+        old = x.shape[axis]
+        at = (np.arange(new) + 0.5) * old / new - 0.5
+        if method == "nearest":
+            closest = [
+                int(np.argmin(np.abs(np.arange(old) - p) - 1e-9 * np.arange(old))) for p in at
+            ]
+            x = x[(slice(None),) * axis + (closest,)]
+        else:
+            x = np.apply_along_axis(
+                lambda row, at=at, old=old: np.interp(at, np.arange(old), row), axis, x
+            )
+    return x
+
+
 CASES = (
     activation("elu", _elu),
     activation("elu", _elu, attrs={"alpha": 0.7}, name="alpha"),
@@ -296,5 +314,28 @@ CASES = (
             name=name,
         )
         for name, counted, dtypes in (("", False, FLOATS), ("padding_counts", True, DOUBLE))
+    ),
+    Case(
+        "nn.resize",
+        lambda r, d: [normal(r, d, (2, 3, 5))],
+        _resize,
+        INEXACT,
+        attrs={"shape": (2, 7, 2), "method": "linear"},
+    ),
+    Case(
+        "nn.resize",
+        lambda r, d: [normal(r, d, (2, 3, 5))],
+        _resize,
+        DOUBLE,
+        attrs={"shape": (2, 7, 2), "method": "nearest"},
+        name="nearest",
+    ),
+    Case(
+        "nn.resize",
+        lambda r, d: [normal(r, d, (2, 1))],
+        _resize,
+        DOUBLE,
+        attrs={"shape": (2, 3), "method": "linear"},
+        name="from_one",
     ),
 )

@@ -182,6 +182,7 @@ OPS = (
     ),
     _map("add", 2, "numeric", "x + y."),
     _map("atan2", 2, "floating", "Angle of the point (x, y).", poles=True, operands="y, x"),
+    _map("complex", 2, "floating32", "x + iy.", result="complex"),
     _map("copysign", 2, "floating", "|x| with the sign of y; at x = 0 the derivative is 0."),
     _map("divide", 2, "inexact", "x / y.", poles=True),
     _map("equal", 2, "any", "x == y.", result="bool", derivatives=_ZERO),

@@ -109,6 +109,24 @@ def _attention_batch(call: Call, axes: Axes) -> Axes:
     return [MIXED if others or not 0 <= place < lead else place]
 
 
+def _infer_resize(call: Call) -> Sequence[TensorType]:
+    (x,) = call.inputs
+    check_dtype(x.dtype, "inexact", "`inputs`")
+    shape: tuple[int, ...] = call.attrs["shape"]
+    require(
+        len(shape) == x.ndim
+        and all((n > 0) == (old > 0) for n, old in zip(shape, x.shape, strict=True)),
+        lambda: f"`shape` must have a length for each axis of {x.shape}, 0 for 0; got {shape}",
+    )
+    return [checked(x.dtype, shape)]
+
+
+def _resize_batch(call: Call, axes: Axes) -> Axes:
+    (axis,) = axes
+    assert axis is not None
+    return [axis if call.attrs["shape"][axis] == call.inputs[0].shape[axis] else MIXED]
+
+
 OPS = (
     _activation(
         "elu",
@@ -133,6 +151,21 @@ OPS = (
     _activation("softplus", "log(1 + exp(x)) without overflow."),
     _softmax("log_softmax", "x - logsumexp(x)."),
     _softmax("softmax", "exp(x) / sum(exp(x)) without overflow."),
+    OpDef(
+        "nn.resize",
+        "Another length for each axis, sampled at (i + 1/2) * old / new - 1/2 between the "
+        "elements, edges held; no smoothing when it shrinks.",
+        _infer_resize,
+        attrs={
+            "shape": AttrSpec(Kind.INTS, "the shape of the result"),
+            "method": AttrSpec(
+                Kind.WORD, "how elements are read between", "linear", choices=("nearest", "linear")
+            ),
+        },
+        batch=_resize_batch,
+        operands="x",
+        dtypes="inexact",
+    ),
     OpDef(
         "nn.dot_product_attention",
         "softmax(scale * query · key) · value, for operands (..., length, heads, features); a "

@@ -133,7 +133,8 @@ def elementwise(wanted: str, result: str = "same") -> InferRule:
         dtype = same_dtype(call)
         check_dtype(dtype, wanted, "`inputs`")
         shape = broadcast_shapes([operand.shape for operand in call.inputs])
-        out = {"same": dtype, "bool": BOOL, "real": real_part(dtype)}[result]
+        out = {"same": dtype, "bool": BOOL, "real": real_part(dtype)}.get(result)
+        out = complex_of(dtype) if out is None else out
         return [checked(out, shape)]
 
     return infer

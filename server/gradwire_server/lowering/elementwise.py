@@ -24,6 +24,10 @@ def _astype(x: jax.Array, *, dtype: jnp.dtype) -> jax.Array:
     return x.astype(dtype)
 
 
+def _complex(x: jax.Array, y: jax.Array) -> jax.Array:
+    return lax.complex(*jnp.broadcast_arrays(x, y))
+
+
 def _bitcast(x: jax.Array, *, dtype: jnp.dtype) -> jax.Array:
     return lax.bitcast_convert_type(x, dtype)
 
@@ -156,6 +160,7 @@ LOWERINGS: dict[str, Lowering] = {
     "cbrt": jnp.cbrt,
     "ceil": jnp.ceil,
     "clip": jnp.clip,
+    "complex": _complex,
     "conj": jnp.conj,
     "copysign": _copysign,
     "cos": jnp.cos,

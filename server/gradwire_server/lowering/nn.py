@@ -57,9 +57,30 @@ def _log_softmax(x: jax.Array, *, axis: Sequence[int]) -> jax.Array:
     return jax.nn.log_softmax(x, tuple(axis))
 
 
+def _resize(x: jax.Array, *, shape: tuple[int, ...], method: str) -> jax.Array:
+    for axis, (old, new) in enumerate(zip(x.shape, shape, strict=True)):
+        if old == new:
+            continue
+        place = (np.arange(new) + 0.5) * (old / new) - 0.5
+        if method == "nearest":
+            nearest = np.minimum(np.floor(place + 0.5).astype(np.int64), old - 1)
+            x = jnp.take(x, nearest, axis=axis)
+            continue
+        place = np.clip(place, 0, old - 1)
+        low = np.minimum(np.floor(place).astype(np.int64), max(old - 2, 0))
+        part = jnp.asarray(place - low, x.dtype)
+        part = jnp.expand_dims(part, tuple(range(1, x.ndim - axis)))
+        below, above = (
+            jnp.take(x, position, axis=axis) for position in (low, np.minimum(low + 1, old - 1))
+        )
+        x = (below * (1 - part) + above * part).astype(x.dtype)
+    return x
+
+
 LOWERINGS: dict[str, Lowering] = {
     "nn.dot_product_attention": _attention,
     "nn.elu": _elu,
+    "nn.resize": _resize,
     "nn.gelu": jax.nn.gelu,
     "nn.leaky_relu": _leaky_relu,
     "nn.log_sigmoid": jax.nn.log_sigmoid,
