@@ -167,9 +167,12 @@ def test_where_grpc_cannot_follow_a_fork_the_error_says_so(server: ServerProcess
 
 
 INTERRUPTED = """
-import sys
+import signal, sys
 import numpy as np
 from gradwire.connection import connect
+
+# A parent may have had it ignored, as shells do for what runs in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 with connect(sys.argv[1]) as connection:
     try:

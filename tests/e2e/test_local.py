@@ -28,6 +28,9 @@ X = np.arange(3.0)
 # What every program of these tests begins with.
 PRELUDE = """
 import multiprocessing, os, signal, sys, threading, time
+
+# A parent may have had it ignored, as shells do for what runs in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np
 import gradwire as gw
 from gradwire.connection import current_connection
