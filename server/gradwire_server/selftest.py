@@ -20,7 +20,11 @@ from gradwire_server.devices import set_up_jax
 
 
 class SelfTestError(Exception):
-    """This installation of JAX computes wrong numbers; the message says where."""
+    """This installation computes wrong numbers, or can't compute; the message says where."""
+
+
+class _WrongNumberError(ArithmeticError):
+    """A result is not what it must be."""
 
 
 @functools.cache
@@ -37,9 +41,11 @@ def run_self_test() -> None:
                 check()
         except Exception as error:
             name = check.__name__.removeprefix("_").replace("_", " ")
+            wrong = isinstance(error, _WrongNumberError)
             raise SelfTestError(
-                f"the self-test failed: {name}: {error} (jax {jax.__version__} "
-                f"on {jax.devices()[0].device_kind}). This server would return wrong numbers"
+                f"the self-test {'failed' if wrong else 'could not run'}: {name}: {error} "
+                f"(jax {jax.__version__} on {jax.devices()[0].device_kind})"
+                f"{'. This server would return wrong numbers' if wrong else ''}"
             ) from error
 
 
@@ -49,7 +55,7 @@ def _expect(got: object, wanted: object, tolerance: float) -> None:
     error = float(np.abs(x - y).max())
     allowed = tolerance * float(np.abs(y).max())
     if not error <= allowed:  # NaN is caught, too
-        raise ArithmeticError(f"the error is {error:.3g}; at most {allowed:.3g} is allowed")
+        raise _WrongNumberError(f"the error is {error:.3g}; at most {allowed:.3g} is allowed")
 
 
 def _row_sums_of_a_product_with_zeros() -> None:

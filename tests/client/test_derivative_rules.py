@@ -10,7 +10,7 @@ import pytest
 from gradwire.errors import InvalidProgramError, LimitExceededError, UnsupportedError
 from gradwire.opset import OPS
 from gradwire.opset.core import Call, Signature
-from gradwire.opset.derivative_rules import num_matvecs
+from gradwire.opset.trace_rules import num_matvecs
 from gradwire.tensors import TensorType
 from sketch import Sketch, op, several, total, type_of
 

@@ -57,7 +57,7 @@ from typing import Any
 import numpy as np
 
 from gradwire.ir import Function, Node, Param, Program, infer_program
-from gradwire.ir.infer import bind_attrs
+from gradwire.ir.binding import bind_attrs
 from gradwire.opset import OPS
 from gradwire.opset.core import Call
 from gradwire.tensors import BFLOAT16, Array, Dtype, TensorType, is_complex, is_inexact, type_of

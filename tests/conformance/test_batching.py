@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from conformance.harness import Case, cases_of_table, lowered, widened
-from gradwire.ir.infer import bind_attrs
+from gradwire.ir.binding import bind_attrs
 from gradwire.opset import OPS
 from gradwire.opset.core import MIXED, Call
 from gradwire.tensors import Array, is_inexact, type_of

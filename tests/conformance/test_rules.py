@@ -10,7 +10,7 @@ import pytest
 
 from conformance.harness import dtype_of, one_node
 from gradwire.errors import InvalidProgramError
-from gradwire.ir.infer import bind_attrs
+from gradwire.ir.binding import bind_attrs
 from gradwire.opset import OPS
 from gradwire.opset.core import MIXED, Call
 from gradwire.tensors import TensorType

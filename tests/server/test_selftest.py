@@ -45,3 +45,19 @@ def test_a_server_that_would_be_wrong_does_not_start(
         assert not (tmp_path / "socket").exists()
     finally:
         run_self_test.cache_clear()
+
+
+def _crash() -> None:
+    raise OSError("no device")
+
+
+def test_a_check_that_crashes_is_not_called_a_wrong_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads it looks for the cause, and not for a miscompilation."""
+    monkeypatch.setattr(selftest, "CHECKS", (_crash,))
+    run_self_test.cache_clear()
+    try:
+        with pytest.raises(SelfTestError, match="could not run: crash: no device") as caught:
+            run_self_test()
+        assert "wrong numbers" not in str(caught.value)
+    finally:
+        run_self_test.cache_clear()

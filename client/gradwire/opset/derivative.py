@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from gradwire.opset import derivative_batch as batch
 from gradwire.opset import derivative_rules as rules
+from gradwire.opset import trace_rules
 from gradwire.opset.core import (
     UNBOUNDED,
     AttrSpec,
@@ -192,7 +193,7 @@ OPS = (
     _operator(
         "jacobian_trace",
         "Value and exact trace of the Jacobian.",
-        rules.infer_jacobian_trace,
+        trace_rules.infer_jacobian_trace,
         batch.trace,
         sweeps=(FORWARD,),
         attrs={"chunk": CHUNK_ATTR},
@@ -201,21 +202,21 @@ OPS = (
     _operator(
         "trace_estimate",
         "Value, estimated trace, standard error; operands end with a seed or probes.",
-        rules.infer_trace_estimate,
+        trace_rules.infer_trace_estimate,
         batch.trace_estimate,
-        sweeps=rules.trace_sweeps,
+        sweeps=trace_rules.trace_sweeps,
         attrs=_ESTIMATE_ATTRS,
-        copies=rules.estimate_copies,
-        choices=rules.estimate_choices,
+        copies=trace_rules.estimate_copies,
+        choices=trace_rules.estimate_choices,
     ),
     _operator(
         "diagonal_estimate",
         "Value, estimated diagonal, standard error; operands end with a seed or probes.",
-        rules.infer_diagonal_estimate,
+        trace_rules.infer_diagonal_estimate,
         batch.diagonal_estimate,
-        sweeps=rules.diagonal_sweeps,
+        sweeps=trace_rules.diagonal_sweeps,
         attrs=_ESTIMATE_ATTRS,
-        copies=rules.estimate_copies,
-        choices=rules.estimate_choices,
+        copies=trace_rules.estimate_copies,
+        choices=trace_rules.estimate_choices,
     ),
 )

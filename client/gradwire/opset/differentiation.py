@@ -294,3 +294,15 @@ def check_holomorphic(leaves: Sequence[TensorType], values: Sequence[TensorType]
                 f"with `holomorphic`, inputs and outputs must be complex; got {t}"
             ),
         )
+
+
+def check_scalar(layout: Layout) -> TensorType:
+    """Returns the type of the function's one value, a scalar; raises if it isn't that."""
+    require(
+        len(layout.values) == 1 and layout.values[0].shape == (),
+        lambda: (
+            f"the function must have one scalar result beside aux; "
+            f"got {', '.join(map(str, layout.values))}"
+        ),
+    )
+    return layout.values[0]

@@ -244,9 +244,10 @@ def _pad(tree: Any, shape: Tree) -> list[Any]:
 
 def _argument_cotangents(answer: Any, types: Any, tree: Tree) -> list[Traced]:
     if not isinstance(answer, tuple | list) or len(answer) != len(tree.children):
+        example = "(x,)" if len(tree.children) == 1 else "(x, y, ...)"
         raise TypeError(
             f"the backward rule must return a tuple of {len(tree.children)} cotangents, one for "
-            f"each argument; got {type(answer).__name__}"
+            f"each argument, as in `return {example}`; got {type(answer).__name__}"
         )
     leaves = _pad(tuple(answer), tree)
     return [

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradwire.opset.derivative_rules import estimate_is_exact
+from gradwire.opset.trace_rules import estimate_is_exact
 from gradwire.tensors import TensorType
 from gradwire_server.derivatives.jacobians import jacobian_entry
 from gradwire_server.derivatives.point import Arrays, Point, at_point
