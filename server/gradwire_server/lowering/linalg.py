@@ -167,7 +167,6 @@ LOWERINGS: dict[str, Lowering] = {
     "linalg.eigh": _eigh,
     "linalg.eigvals": jnp.linalg.eigvals,
     "linalg.eigvalsh": jnp.linalg.eigvalsh,
-    "linalg.expm": jax.scipy.linalg.expm,
     "linalg.inv": jnp.linalg.inv,
     "linalg.lu": _lu,
     "linalg.matrix_norm": _matrix_norm,

@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 
 from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.exponential import expm
 from gradwire_server.lowering.schur import (
     adjoint,
     product,
@@ -143,7 +144,7 @@ def _logm_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
     if a.size == 0:
         return value, t_a
     u, t = schur(a)
-    _, apply = jax.linearize(jax.scipy.linalg.expm, value)
+    _, apply = jax.linearize(expm, value)
 
     def solve(_: object, e: jax.Array) -> jax.Array:
         return _log_slope(u, t, e)
