@@ -147,7 +147,7 @@ def _check_certificates(tls: TLS, certificates: Certificates) -> None:
             continue
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.load_verify_locations(cadata=data.decode("ascii", "replace"))
+            context.load_verify_locations(cadata=data.decode("ascii", "ignore"))
         except (ssl.SSLError, ValueError):
             raise InvalidInputError(
                 f"`{name}` must be a file of certificates in PEM; got {_shown(path or '')}",

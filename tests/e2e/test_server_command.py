@@ -237,6 +237,8 @@ def test_only_its_user_reaches_a_socket(flags: list[str], tmp_path: Path) -> Non
     ("arguments", "code", "text"),
     [
         (["--listen", "0.0.0.0:0"], 2, "`listen` must be a loopback address"),
+        (["--tls-cert", "/none"], 2, "`tls_cert` must come with `tls_key`"),
+        (["--token-file", "/none", "--cache-dir", "off"], 1, "`token_file` must be a file that"),
         (["--max-plans", "0"], 2, "`max_plans` must be at least 1; got 0"),
         (["--no-such-flag"], 2, "--no-such-flag"),
         (["--cache-dir", "/dev/null"], 1, "`cache_dir`"),
