@@ -23,6 +23,7 @@ from gradwire_server.logs import log_calls
 from gradwire_server.metrics import CONTENT_TYPE, Metrics, Reading
 from gradwire_server.monitor import Monitor
 from gradwire_server.programs import Programs
+from gradwire_server.security import CredentialError, Guard
 from gradwire_server.selftest import SelfTestError, run_self_test
 from gradwire_server.service import SERVICE_NAME, DerivativeService
 from gradwire_server.settings import AUTO, OFF, Settings, default_cache_dir
@@ -63,9 +64,14 @@ class App:
         """Makes a server; it holds no address yet.
 
         Raises:
-            StartError: the cache directory can't be used.
+            StartError: the cache directory, or a certificate, key or token can't
+                be used.
         """
         store = _open_store(settings)
+        try:
+            self._guard = Guard(settings)
+        except CredentialError as error:
+            raise StartError(str(error)) from error
         devices.set_up_jax()
         self.settings = settings
         self.address = ""
@@ -105,7 +111,7 @@ class App:
                 )
                 self._monitor.start()
             run_self_test()
-            port = self._server.add_insecure_port(self.settings.listen)
+            port = self._guard.add_port(self._server)
         except (OSError, RuntimeError, SelfTestError) as error:
             self.stop(0.0)
             raise StartError(str(error)) from error
@@ -161,6 +167,7 @@ class App:
         settings = self.settings
         server = grpc.server(
             self._threads,
+            interceptors=self._guard.interceptors(self._journal.add),
             maximum_concurrent_rpcs=settings.max_pending_calls,
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
