@@ -43,7 +43,9 @@ class ScriptedServer(service_pb2_grpc.DerivativeServiceServicer):
     Usually Prepare answers with a plan, and Compute with the inputs of the request.
     """
 
-    def __init__(self, address: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self, address: str = "127.0.0.1:0", credentials: grpc.ServerCredentials | None = None
+    ) -> None:
         self.asked: list[Asked] = []
         self._script: dict[str, deque[Answer]] = defaultdict(deque)
         self._always: dict[str, Answer] = {}
@@ -57,7 +59,10 @@ class ScriptedServer(service_pb2_grpc.DerivativeServiceServicer):
             ],
         )
         service_pb2_grpc.add_DerivativeServiceServicer_to_server(self, self._server)
-        port = self._server.add_insecure_port(address)
+        if credentials is None:
+            port = self._server.add_insecure_port(address)
+        else:
+            port = self._server.add_secure_port(address, credentials)
         self.target = address if address.startswith("unix:") else f"127.0.0.1:{port}"
 
     def __enter__(self) -> Self:
