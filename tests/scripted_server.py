@@ -56,6 +56,8 @@ class ScriptedServer(service_pb2_grpc.DerivativeServiceServicer):
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", 64 * 2**20),
                 ("grpc.max_send_message_length", -1),
+                # As our servers have it; a balancer's signs of life are not too many.
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ],
         )
         service_pb2_grpc.add_DerivativeServiceServicer_to_server(self, self._server)

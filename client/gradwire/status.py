@@ -94,7 +94,15 @@ def _foreign_failure(call: grpc.Call, target: str, call_id: str) -> Failure:
         reason=Reason.ERROR_REASON_UNSPECIFIED,
         call_id=call_id,
     )
-    return Failure(error, retryable=code is grpc.StatusCode.UNAVAILABLE)
+    return Failure(error, retryable=code is grpc.StatusCode.UNAVAILABLE or _was_cut(code, text))
+
+
+def _was_cut(code: grpc.StatusCode, text: str) -> bool:
+    """Says whether a balancer has ended a call whose answer had begun: its server was lost.
+
+    gRPC has no status of its own for this, only words.
+    """
+    return code is grpc.StatusCode.INTERNAL and "RST_STREAM" in text
 
 
 def _status_of(call: grpc.Call) -> status_pb2.Status | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -26,7 +27,7 @@ from gradwire.errors import DeadlineError
 from gradwire.exchange import MAX_MESSAGE_BYTES
 from gradwire.v1 import service_pb2, service_pb2_grpc
 from scripted_server import ScriptedServer, after, bare
-from server_process import eventually
+from server_process import eventually, start_script
 
 PROGRAM = b"a program, as far as client and Envoy know"
 HOSTS = ("127.0.0.2", "127.0.0.3")
@@ -89,6 +90,57 @@ def test_a_refused_connection_is_tried_elsewhere(tmp_path: Path) -> None:
         attempts = [call["attempts"] for call in gateway.calls()]
         assert set(attempts) >= {1, 2}
         assert len(server.requests("Compute")) == 20
+
+
+BREAKS_OFF = """
+import os, sys, time
+from concurrent import futures
+import grpc
+
+def compute(request, context):
+    yield b""  # the answer begins
+    time.sleep(0.3)
+    os.kill(os.getpid(), 9)
+
+server = grpc.server(futures.ThreadPoolExecutor(1))
+handlers = {"Compute": grpc.unary_stream_rpc_method_handler(compute)}
+server.add_generic_rpc_handlers(
+    [grpc.method_handlers_generic_handler("gradwire.v1.DerivativeService", handlers)]
+)
+server.add_insecure_port(sys.argv[1])
+server.start()
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_server_that_dies_while_it_answers_loses_no_call(tmp_path: Path) -> None:
+    """Envoy can only break the answer off then; the client tries again."""
+    with _scripted(tmp_path) as (server, gateway, names), connect(gateway.target) as connection:
+        connection.prepare(PROGRAM)
+        good = server.target.rpartition(":")[2]
+        process = start_script(BREAKS_OFF, f"{HOSTS[1]}:{good}")
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "up\n"
+            _move(gateway, names, HOSTS[1])
+            with futures.ThreadPoolExecutor(1) as pool:
+                call = pool.submit(connection.compute, PROGRAM, [X])
+                assert process.wait(30) == -signal.SIGKILL
+                _move(gateway, names, HOSTS[0])
+                np.testing.assert_array_equal(call.result(60).outputs[0], X)
+        finally:
+            process.kill()
+            process.communicate()
+        assert "upstream_reset_after_response_started{connection_termination}" in {
+            call["details"] for call in gateway.calls()
+        }
+
+
+def _move(gateway: Gateway, names: Names, host: str) -> None:
+    """Gives the only server another address, and waits until Envoy knows it."""
+    names.addresses["gradwire-0.gradwire"] = host
+    assert eventually(lambda: [s["address"] for s in gateway.servers().values()] == [host], 30)
 
 
 def test_metadata_passes(tmp_path: Path) -> None:
