@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -31,6 +32,30 @@ from server_process import eventually, start_script
 
 PROGRAM = b"a program, as far as client and Envoy know"
 HOSTS = ("127.0.0.2", "127.0.0.3")
+
+
+DIES = """
+import os, sys, time
+from concurrent import futures
+import grpc
+
+def compute(request, context):
+    seconds = float(sys.argv[2])
+    if seconds:
+        yield b""  # the answer begins
+        time.sleep(seconds)
+    os.kill(os.getpid(), 9)
+
+server = grpc.server(futures.ThreadPoolExecutor(1))
+handlers = {"Compute": grpc.unary_stream_rpc_method_handler(compute)}
+server.add_generic_rpc_handlers(
+    [grpc.method_handlers_generic_handler("gradwire.v1.DerivativeService", handlers)]
+)
+server.add_insecure_port(sys.argv[1])
+server.start()
+print("up", flush=True)
+sys.stdin.read()
+"""
 
 
 @contextmanager
@@ -65,15 +90,16 @@ def _call_on(channel: grpc.Channel, metadata: tuple[tuple[str, str], ...] = ()) 
 
 def test_only_what_a_server_refused_to_take_is_tried_again(tmp_path: Path) -> None:
     """A failure of each kind, and a connection that breaks, is the client's to judge."""
-    with _scripted(tmp_path) as (server, gateway, _):
+    with _scripted(tmp_path) as (server, gateway, names):
         codes = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
         for code in codes:
             server.then("Compute", bare(code))
             assert _call(gateway.target) is code
         assert len(server.requests("Compute")) == len(codes)
-        server.then("Compute", lambda request, context: server.stop())
-        assert _call(gateway.target) is grpc.StatusCode.UNAVAILABLE
-        assert len(server.requests("Compute")) == len(codes) + 1
+        with _dying(server, after=0.0) as process:
+            _move(gateway, names, HOSTS[1])
+            assert _call(gateway.target) is grpc.StatusCode.UNAVAILABLE
+            assert process.wait(30) == -signal.SIGKILL
         assert {call["attempts"] for call in gateway.calls()} == {1}
 
 
@@ -92,46 +118,30 @@ def test_a_refused_connection_is_tried_elsewhere(tmp_path: Path) -> None:
         assert len(server.requests("Compute")) == 20
 
 
-BREAKS_OFF = """
-import os, sys, time
-from concurrent import futures
-import grpc
-
-def compute(request, context):
-    yield b""  # the answer begins
-    time.sleep(0.3)
-    os.kill(os.getpid(), 9)
-
-server = grpc.server(futures.ThreadPoolExecutor(1))
-handlers = {"Compute": grpc.unary_stream_rpc_method_handler(compute)}
-server.add_generic_rpc_handlers(
-    [grpc.method_handlers_generic_handler("gradwire.v1.DerivativeService", handlers)]
-)
-server.add_insecure_port(sys.argv[1])
-server.start()
-print("up", flush=True)
-sys.stdin.read()
-"""
+@contextmanager
+def _dying(beside: ScriptedServer, *, after: float) -> Iterator[subprocess.Popen[str]]:
+    """A server at the next address that dies when it is called, seconds into its answer if any."""
+    port = beside.target.rpartition(":")[2]
+    process = start_script(DIES, f"{HOSTS[1]}:{port}", str(after))
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_server_that_dies_while_it_answers_loses_no_call(tmp_path: Path) -> None:
     """Envoy can only break the answer off then; the client tries again."""
     with _scripted(tmp_path) as (server, gateway, names), connect(gateway.target) as connection:
         connection.prepare(PROGRAM)
-        good = server.target.rpartition(":")[2]
-        process = start_script(BREAKS_OFF, f"{HOSTS[1]}:{good}")
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "up\n"
+        with _dying(server, after=0.3) as process, futures.ThreadPoolExecutor(1) as pool:
             _move(gateway, names, HOSTS[1])
-            with futures.ThreadPoolExecutor(1) as pool:
-                call = pool.submit(connection.compute, PROGRAM, [X])
-                assert process.wait(30) == -signal.SIGKILL
-                _move(gateway, names, HOSTS[0])
-                np.testing.assert_array_equal(call.result(60).outputs[0], X)
-        finally:
-            process.kill()
-            process.communicate()
+            call = pool.submit(connection.compute, PROGRAM, [X])
+            assert process.wait(30) == -signal.SIGKILL
+            _move(gateway, names, HOSTS[0])
+            np.testing.assert_array_equal(call.result(60).outputs[0], X)
         assert "upstream_reset_after_response_started{connection_termination}" in {
             call["details"] for call in gateway.calls()
         }

@@ -52,7 +52,8 @@ def test_a_server_that_is_killed_loses_no_call(fleet: Fleet) -> None:
         assert eventually(lambda: fleet.gateway.well() == {live}, 10)
         traffic.go_on(20)
         tried_again = fleet.gateway.count("cluster.gradwire.upstream_rq_retry")
-        assert set(traffic.go_on(200)) == {live}
+        time.sleep(1.5)  # for this long, Envoy may hold changes of health back
+        assert set(traffic.go_on(100)) == {live}
         assert fleet.gateway.count("cluster.gradwire.upstream_rq_retry") == tried_again
         fleet.restore()
         assert eventually(lambda: dead in traffic.go_on(50), 30)
