@@ -5,6 +5,8 @@
 # after --drain-time-s; calls in flight go on. It returns when there are none, or
 # after so many seconds.
 #
+# Envoy must run with --drain-strategy immediate and --drain-time-s below the
+# seconds given here; by default it takes connections for ten minutes more.
 # The image has bash and no curl; the admin interface takes POST.
 set -euo pipefail
 seconds=${1:-60}
