@@ -132,9 +132,12 @@ class App:
         Returns:
             Whether nothing is being done any more. A compile goes on.
         """
+        serving = self.lifecycle.leave_rotation()
+        self._health.enter_graceful_shutdown()
+        if serving:
+            time.sleep(self.settings.drain_delay)
         end = time.monotonic() + (self.settings.grace if grace is None else grace)
         self.lifecycle.drain()
-        self._health.enter_graceful_shutdown()
         idle = self.lifecycle.wait_until_idle(max(end - time.monotonic(), 0.0))
         if idle:
             self.lifecycle.hold_refusals()
@@ -175,7 +178,9 @@ class App:
                 ("grpc.so_reuseport", 0),  # two servers on one port would share its calls
                 # Clients may ask every half minute whether a long call goes on,
                 # and callers who have vanished are found out.
+                # Balancers ask between calls, too.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 20_000),
             ],

@@ -80,6 +80,9 @@ class Settings:
         log_format: What the log is written in: text or json.
         compile_workers: Programs that are compiled at the same time.
         grace: Seconds that calls in flight are given when the server stops.
+        drain_delay: Seconds for which a server that is told to stop still takes
+            calls, while its health says that it doesn't: the time in which
+            balancers learn of it, so that no call has to be refused.
         replica_id: The name of this server in its answers.
         max_message_bytes: One message, in either direction.
         max_request_items: Fields and list elements of one request, counted
@@ -120,6 +123,7 @@ class Settings:
     log_format: str = "text"
     compile_workers: int = 2
     grace: float = 30.0
+    drain_delay: float = 0.0
     replica_id: str = field(default_factory=_default_replica_id)
     max_message_bytes: int = 64 * 2**20
     max_request_items: int = 65_536
@@ -143,10 +147,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, value in self._numbers():
-            least = 0 if name in ("max_device_bytes", "grace") else 1
+            least = 0 if name in ("max_device_bytes", "grace", "drain_delay") else 1
             if not value >= least:
                 raise SettingsError(f"`{name}` must be at least {least}; got {value}")
-            if name.endswith(("grace", "_seconds")) and value > MAX_SECONDS:
+            if name.endswith(("grace", "_delay", "_seconds")) and value > MAX_SECONDS:
                 raise SettingsError(f"`{name}` must be at most {MAX_SECONDS:g}; got {value}")
         if self.log_format not in ("text", "json"):
             raise SettingsError(f"`log_format` must be text or json; got {self.log_format!r}")
