@@ -69,8 +69,13 @@ class ServerProcess:
         """Sends it a signal, waits until it has ended, and returns its exit code."""
         if self._process is None:
             return None
+        self.send(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Waits until it has ended, and returns its exit code."""
+        assert self._process is not None
         process, self._process = self._process, None
-        process.send_signal(number)
         process.communicate()
         return process.returncode
 

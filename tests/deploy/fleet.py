@@ -96,11 +96,11 @@ def check_sines(output: Array, count: int) -> None:
     np.testing.assert_allclose(output, wanted, rtol=1e-12)
 
 
-def slow(steps: int) -> bytes:
-    """A program that takes 20 to 100 ns for each step: sine after sine in a loop."""
-    body = function(
-        [vector(dtype="int64"), vector(3)], node("sin", [1], 2), results=[2], name="body"
-    )
+def slow(steps: int, depth: int = 1) -> bytes:
+    """A program that takes 20 to 100 ns for each step and depth: sines of sines, in a loop."""
+    params = [vector(dtype="int64"), vector(3)]
+    nodes = [node("sin", [1 + number], 2 + number) for number in range(depth)]
+    body = function(params, *nodes, results=[1 + depth], name="body")
     entry = function(
         [vector(3)], node("fori_loop", [0], 1, functions=[0], lower=0, upper=steps), results=[1]
     )

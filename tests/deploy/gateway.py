@@ -94,6 +94,7 @@ class Gateway:
     Attributes:
         target: Where it takes calls; empty before it runs.
         metrics: The address of its pages for Prometheus and probes.
+        admin_port: Where its admin interface is.
         pid: Its process.
     """
 
@@ -104,8 +105,7 @@ class Gateway:
         self._config = config
         self._flags = flags
         self._process: subprocess.Popen[str] | None = None
-        port = config["admin"]["address"]["socket_address"]["port_value"]
-        self._admin = f"http://127.0.0.1:{port}"
+        self.admin_port = config["admin"]["address"]["socket_address"]["port_value"]
 
     def __enter__(self) -> Self:
         self.start()
@@ -152,7 +152,7 @@ class Gateway:
 
     def page(self, path: str, method: str = "GET") -> str:
         """A page of the admin interface; nothing where there is none, or not yet."""
-        request = urllib.request.Request(f"{self._admin}/{path}", method=method)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}/{path}", method=method)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return str(answer.read().decode())
@@ -163,13 +163,18 @@ class Gateway:
             return ""
 
     def servers(self) -> dict[str, Mapping[str, Any]]:
-        """Each server by name, as Envoy sees it: its address, and what is wrong with it."""
+        """Each server by name, as Envoy sees it: its address, faults and calls in flight."""
         found = {}
         for cluster in json.loads(self.page("clusters?format=json"))["cluster_statuses"]:
             for host in cluster.get("host_statuses", ()) if cluster["name"] == "gradwire" else ():
                 address = host["address"]["socket_address"]["address"]
-                faults = {k for k, v in host["health_status"].items() if v is True}
-                found[host["hostname"]] = {"address": address, "faults": faults}
+                faults = {name for name in host["health_status"] if name.startswith("failed_")}
+                active = {entry["name"]: int(entry.get("value", 0)) for entry in host["stats"]}
+                found[host["hostname"]] = {
+                    "address": address,
+                    "faults": faults,
+                    "calls": active["rq_active"],
+                }
         return found
 
     def well(self) -> set[str]:
