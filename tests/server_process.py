@@ -17,12 +17,22 @@ TESTS = Path(__file__).parent
 
 
 class ServerProcess:
-    """A server on a Unix socket; it ends with the tests, however they end."""
+    """A server on a Unix socket or another address; it ends with the tests, however they end.
 
-    def __init__(self, folder: Path) -> None:
-        self.target = f"unix:{folder}/socket"
+    More flags and variables of its environment can be changed between two starts.
+    """
+
+    def __init__(self, folder: Path, listen: str | None = None, *flags: str) -> None:
+        self.target = listen or f"unix:{folder}/socket"
+        self.flags = list(flags)
+        self.environment: dict[str, str] = {}
         self._cache = folder / "cache"
         self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def __enter__(self) -> Self:
         self.start()
@@ -41,17 +51,33 @@ class ServerProcess:
         command = [sys.executable, "-P", "-m", "gradwire_server", "--embedded"]
         command += ["--listen", self.target, "--cache-dir", str(self._cache), "--grace", "5"]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*command, *self.flags],
+            env={**os.environ, **self.environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._process.stdout is not None
         assert json.loads(self._process.stdout.readline())["listening"] == self.target
 
-    def end(self, number: int) -> None:
-        """Sends it a signal, and waits until it has ended."""
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.communicate()
-            self._process = None
+    def send(self, number: int) -> None:
+        """Sends it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def end(self, number: int) -> int | None:
+        """Sends it a signal, waits until it has ended, and returns its exit code."""
+        if self._process is None:
+            return None
+        self.send(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Waits until it has ended, and returns its exit code."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.communicate()
+        return process.returncode
 
 
 def start_script(

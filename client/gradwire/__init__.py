@@ -12,7 +12,9 @@ from importlib.metadata import version as _version
 from gradwire import numpy_api as numpy_api
 from gradwire import ops as ops
 from gradwire.connection import Connection, connect, current_connection
+from gradwire.credentials import TLS as TLS
 from gradwire.errors import (
+    AuthenticationError,
     CoupledBatchError,
     DeadlineError,
     GradwireError,
@@ -45,6 +47,8 @@ from gradwire.transforms.vmap import vmap
 __version__ = _version("gradwire")
 
 __all__ = [
+    "TLS",
+    "AuthenticationError",
     "Connection",
     "CoupledBatchError",
     "DeadlineError",

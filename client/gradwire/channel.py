@@ -11,10 +11,12 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from gradwire.call import Call, client_version
+from gradwire.credentials import Credentials
 from gradwire.errors import InternalError, UnavailableError
 from gradwire.exchange import MAX_MESSAGE_BYTES, Answer, Request, check_size
 from gradwire.retry import Failure
 from gradwire.status import failure_of
+from gradwire.target import is_local
 from gradwire.v1 import service_pb2
 
 KEEPALIVE_SECONDS = 30
@@ -34,10 +36,12 @@ class Channel:
 
     Args:
         target: Where the server listens, such as ``gpu-box:8701`` or ``unix:/path``.
+        credentials: What it proves itself by; nothing, by default.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, credentials: Credentials | None = None) -> None:
         self.target = target
+        self._credentials = credentials or Credentials()
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._methods: dict[str, Any] = {}
@@ -66,17 +70,19 @@ class Channel:
             return self._unavailable(_BROKEN_BY_FORK, call)
         data = request.SerializeToString()
         check_size(len(data), call.id)
+        metadata = [("gradwire-route", call.route)]
+        if self._credentials.token is not None:
+            metadata.append(("authorization", f"Bearer {self._credentials.token()}"))
         with forks.GATE:
             try:
                 received: bytes = self._method(method)(
-                    data,
-                    timeout=max(seconds, 0.001),
-                    metadata=(("gradwire-route", call.route),),
+                    data, timeout=max(seconds, 0.001), metadata=metadata
                 )
             except grpc.RpcError as error:
                 if self._closed:
                     return self._unavailable(_CLOSED, call)
-                return failure_of(error, target=self.target, call_id=call.id)
+                encrypted = self._credentials.certificates is not None
+                return failure_of(error, target=self.target, call_id=call.id, encrypted=encrypted)
             except ValueError:  # gRPC's word for a channel that was closed meanwhile
                 if not self._closed:
                     raise
@@ -95,7 +101,7 @@ class Channel:
             if self._closed:
                 raise ValueError(_CLOSED)
             if self._channel is None:
-                self._channel = grpc.insecure_channel(self.target, channel_options(self.target))
+                self._channel = dial(self.target, self._credentials)
             # Bytes in, bytes out: requests are serialised before, so that their
             # size can be checked.
             method = self._methods[name] = self._channel.unary_unary(f"/{_SERVICE}/{name}")
@@ -103,6 +109,21 @@ class Channel:
 
     def _unavailable(self, text: str, call: Call) -> Failure:
         return Failure(UnavailableError(f"`{self.target}`: {text}", call_id=call.id))
+
+
+def dial(target: str, credentials: Credentials) -> grpc.Channel:
+    """Returns gRPC's channel to an address; it connects at the first call."""
+    options = channel_options(target)
+    certificates = credentials.certificates
+    if certificates is None:
+        return grpc.insecure_channel(target, options)
+    if certificates.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", certificates.server_name))
+    return grpc.secure_channel(
+        target,
+        grpc.ssl_channel_credentials(certificates.ca, certificates.key, certificates.cert),
+        options,
+    )
 
 
 def channel_options(target: str) -> list[tuple[str, Any]]:
@@ -131,14 +152,3 @@ def channel_options(target: str) -> list[tuple[str, Any]]:
             ("grpc.keepalive_timeout_ms", 10_000),
         ]
     return options
-
-
-def is_local(target: str) -> bool:
-    """Says whether an address is this machine's own, which no proxy can reach."""
-    scheme, _, rest = target.partition(":")
-    if scheme in {"unix", "unix-abstract"}:
-        return True
-    if scheme in {"dns", "ipv4", "ipv6"}:
-        target = rest.rpartition("/")[2]
-    host = target[1:].partition("]")[0] if target.startswith("[") else target.partition(":")[0]
-    return host in {"localhost", "::1"} or host.startswith("127.")

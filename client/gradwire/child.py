@@ -204,6 +204,9 @@ def _environment() -> dict[str, str]:
     # By default JAX takes three quarters of a GPU's memory, which the owner may use, too.
     environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     environment["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # it never forks
+    # Nobody else reaches it; these are for a server that this environment also starts.
+    for name in ("TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "TOKEN_FILE"):
+        environment.pop(f"GRADWIRE_SERVER_{name}", None)
     # What this process finds by PYTHONPATH or by changing sys.path, the child must
     # find as well; what is installed it finds by itself.
     found = [_folder_of("gradwire"), _folder_of("gradwire_server")]

@@ -13,6 +13,12 @@ import numpy.typing as npt
 from gradwire import forks
 from gradwire.call import client_version
 from gradwire.channel import Channel
+from gradwire.credentials import (
+    TLSChoice,
+    TokenSource,
+    credentials_from_environment,
+    read_credentials,
+)
 from gradwire.errors import InvalidInputError, UnavailableError, UnsupportedError, VersionError
 from gradwire.exchange import Exchange, Reply, Transport
 from gradwire.opset.core import OPSET_VERSION
@@ -81,6 +87,7 @@ class Connection:
 
         Raises:
             UnavailableError: no server can be reached within 5 s.
+        AuthenticationError: the server doesn't know this caller.
         """
         return self._exchange.info()
 
@@ -119,8 +126,8 @@ class Connection:
 def connect(
     target: str,
     *,
-    tls: object = None,
-    token: object = None,
+    tls: TLSChoice = None,
+    token: TokenSource = None,
     timeout: float = COMPUTE_SECONDS,
     affinity: str | None = None,
     precision: str = "highest",
@@ -130,8 +137,15 @@ def connect(
 
     Args:
         target: Where it listens: ``host:port`` or ``unix:/path``.
-        tls: Not offered yet.
-        token: Not offered yet.
+        tls: How to encrypt: a ``gradwire.TLS``; or the path of a file, in PEM,
+            of the authorities that the server's certificate must come from; or
+            True, for the public ones that come with gRPC. Without it nothing is
+            encrypted.
+        token: What the server knows the caller by; or a function that returns
+            it, called at each attempt; or a ``pathlib.Path`` to a file whose
+            first line it is, read at each attempt. Without TLS it is sent only
+            to this machine's own addresses, unless ``tls=False`` says that the
+            network is trusted.
         timeout: Seconds that one run may take.
         affinity: Balancers send calls with the same affinity to the same server.
             By default they go by the program.
@@ -145,16 +159,9 @@ def connect(
     Raises:
         UnavailableError: no server can be reached within 5 s.
         VersionError: the server is of a version that doesn't fit.
+        AuthenticationError: the server doesn't know the token, or wants one.
         InvalidInputError: an argument is not as it must be.
-        UnsupportedError: ``tls`` or ``token`` is given.
     """
-    for name, value in (("tls", tls), ("token", token)):
-        if value is not None:
-            raise UnsupportedError(
-                f"`{name}` is not offered by this version, which sends everything in the open; "
-                "use a Unix socket, a loopback address or a tunnel",
-                field=name,
-            )
     if not target:
         raise InvalidInputError(
             f"`target` must be an address such as host:8701; got {target!r}", field="target"
@@ -162,7 +169,7 @@ def connect(
     options = check_options(
         timeout=timeout, affinity=affinity, precision=precision, float_dtype=float_dtype
     )
-    connection = Connection(Channel(target), options)
+    connection = Connection(Channel(target, read_credentials(target, tls, token)), options)
     try:
         check_version(connection)
     except BaseException:
@@ -199,9 +206,19 @@ def current_connection() -> Connection:
     last entered in this process and is still open; else one to the address in
     the environment variable GRADWIRE_TARGET; else one to a private server.
 
+    With GRADWIRE_TARGET, these variables stand for arguments of ``connect``; to
+    connections that a program makes itself they mean nothing:
+
+    - GRADWIRE_TLS: ``tls``, ``true`` or ``false``;
+    - GRADWIRE_TLS_CA, GRADWIRE_TLS_CERT, GRADWIRE_TLS_KEY and
+      GRADWIRE_TLS_SERVER_NAME: the attributes of a ``gradwire.TLS``;
+    - GRADWIRE_TOKEN_FILE: the path of a file whose first line is the ``token``.
+
     Raises:
         UnavailableError: there is none, and none can be made.
         VersionError: the server at GRADWIRE_TARGET doesn't fit.
+        AuthenticationError: it doesn't know this caller.
+        InvalidInputError: a variable is not as it must be.
     """
     entered = _ENTERED.innermost()
     if entered is not None:
@@ -234,9 +251,13 @@ class _Defaults:
 
             return local()
         try:
-            return connect(target)
+            tls, token = credentials_from_environment()
+            return connect(target, tls=tls, token=token)
         except Exception as error:
-            error.add_note("(the address is that of the environment variable GRADWIRE_TARGET)")
+            error.add_note(
+                "(the address is that of the environment variable GRADWIRE_TARGET; the variables "
+                "GRADWIRE_TLS… and GRADWIRE_TOKEN_FILE go with it)"
+            )
             raise
 
 

@@ -9,6 +9,7 @@
     │   └── OutOfMemoryError (MemoryError)
     ├── DeadlineError (TimeoutError)
     ├── UnavailableError (ConnectionError)
+    ├── AuthenticationError (PermissionError)
     ├── InternalError (RuntimeError)
     ├── PlanNotFoundError                  never leaves the client
     ├── TraceError (TypeError)             Python that can't become a program
@@ -116,6 +117,12 @@ class UnavailableError(GradwireError, ConnectionError):
     default_reason = Reason.ERROR_REASON_DRAINING
 
 
+class AuthenticationError(GradwireError, PermissionError):
+    """The server doesn't know the caller: its token is missing or wrong."""
+
+    default_reason = Reason.ERROR_REASON_UNAUTHENTICATED
+
+
 class InternalError(GradwireError, RuntimeError):
     """The server is at fault; its log holds the cause under ``call_id``."""
 
@@ -188,5 +195,6 @@ REASONS: dict[Reason, ReasonRule] = {
     Reason.ERROR_REASON_DEADLINE_EXCEEDED: ReasonRule("DEADLINE_EXCEEDED", DeadlineError),
     Reason.ERROR_REASON_DRAINING: ReasonRule("UNAVAILABLE", UnavailableError, True),
     Reason.ERROR_REASON_INTERNAL: ReasonRule("INTERNAL", InternalError),
+    Reason.ERROR_REASON_UNAUTHENTICATED: ReasonRule("UNAUTHENTICATED", AuthenticationError),
 }
 """Every reason that is ever sent. A test holds it equal to the proto's enum."""

@@ -11,6 +11,7 @@ from grpc_status import rpc_status
 
 from gradwire.errors import (
     REASONS,
+    AuthenticationError,
     DeadlineError,
     GradwireError,
     InternalError,
@@ -25,6 +26,11 @@ from gradwire.errors import (
 from gradwire.retry import Failure
 from gradwire.v1 import error_pb2
 
+_OF_THE_SERVER = (
+    AuthenticationError, DeadlineError, InternalError, OverloadedError, UnavailableError,
+)  # fmt: skip
+"""What depends on which server was asked: messages name it."""
+
 # A status without our ErrorDetail was not written by gradwire, but by gRPC
 # itself or by something between us and the server.
 FOREIGN: dict[grpc.StatusCode, tuple[type[GradwireError], str]] = {
@@ -35,7 +41,7 @@ FOREIGN: dict[grpc.StatusCode, tuple[type[GradwireError], str]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: (DeadlineError, "no answer in time"),
     grpc.StatusCode.NOT_FOUND: (UnavailableError, "no such service"),
     grpc.StatusCode.ALREADY_EXISTS: (InternalError, "an answer that gradwire never gives"),
-    grpc.StatusCode.PERMISSION_DENIED: (UnavailableError, "access was refused"),
+    grpc.StatusCode.PERMISSION_DENIED: (AuthenticationError, "access was refused"),
     # gRPC's own bound on the size of a message, or a proxy's on something.
     grpc.StatusCode.RESOURCE_EXHAUSTED: (LimitExceededError, "a message was too large"),
     grpc.StatusCode.FAILED_PRECONDITION: (InternalError, "an answer that gradwire never gives"),
@@ -45,24 +51,48 @@ FOREIGN: dict[grpc.StatusCode, tuple[type[GradwireError], str]] = {
     grpc.StatusCode.INTERNAL: (InternalError, "a failure of the transport"),
     grpc.StatusCode.UNAVAILABLE: (UnavailableError, "no connection"),
     grpc.StatusCode.DATA_LOSS: (InternalError, "data was lost on the way"),
-    grpc.StatusCode.UNAUTHENTICATED: (UnavailableError, "the caller is not known there"),
+    grpc.StatusCode.UNAUTHENTICATED: (AuthenticationError, "the caller is not known there"),
 }
 """What each status means that gradwire did not write. A test holds it complete."""
 
+_RETRYABLE = {
+    grpc.StatusCode.UNAVAILABLE,
+    # What gRPC gives to calls that meet the end of a server. Those that this
+    # client cancels itself, by closing the connection, don't come here.
+    grpc.StatusCode.CANCELLED,
+}
 
-def failure_of(error: grpc.RpcError, *, target: str, call_id: str) -> Failure:
+# gRPC's words for a handshake that failed, and ours. Nothing is decided by them.
+_HINTS = {
+    "CERTIFICATE_VERIFY_FAILED": "the server's certificate does not come from an authority that "
+    "`tls` names, or its time is over",
+    "Hostname Verification": "the server's certificate is for another name; where that is right, "
+    "`server_name` of gradwire.TLS says which",
+    "WRONG_VERSION_NUMBER": "the server there does not encrypt, and wants no `tls`",
+}
+_CLOSED_WORDS = ("Socket closed", "reset by peer", "Broken pipe")
+_CLOSED_HINTS = {
+    True: "the server wants another certificate of this client: `cert` and `key` of gradwire.TLS",
+    False: "the server wants to be called with `tls`",
+}
+
+
+def failure_of(
+    error: grpc.RpcError, *, target: str, call_id: str, encrypted: bool = False
+) -> Failure:
     """Returns how an attempt failed.
 
     Args:
         error: What gRPC raised. It is the ended call, too.
         target: The server, for messages.
         call_id: Our id of the call.
+        encrypted: Whether it was to be encrypted.
     """
     call: Any = error  # every RpcError of a call is a grpc.Call, which its type does not say
     status = _status_of(call)
     detail = _detail_of(status)
     if status is None or detail is None:
-        return _foreign_failure(call, target, call_id)
+        return _foreign_failure(call, target, call_id, encrypted)
     rule = REASONS.get(detail.reason)
     if rule is None:  # a newer server has a reason that is not known here
         kind = FOREIGN.get(call.code(), (InternalError, ""))[0]
@@ -70,7 +100,7 @@ def failure_of(error: grpc.RpcError, *, target: str, call_id: str) -> Failure:
     else:
         kind, retryable = rule.exception, rule.retryable
     message = status.message or "no message"
-    if issubclass(kind, OverloadedError | DeadlineError | UnavailableError | InternalError):
+    if issubclass(kind, _OF_THE_SERVER):
         message = f"`{target}`: {message}"
     failed = kind(
         message,
@@ -84,17 +114,27 @@ def failure_of(error: grpc.RpcError, *, target: str, call_id: str) -> Failure:
     return Failure(failed, retryable, _retry_after(status) if retryable else None)
 
 
-def _foreign_failure(call: grpc.Call, target: str, call_id: str) -> Failure:
+def _foreign_failure(call: grpc.Call, target: str, call_id: str, encrypted: bool) -> Failure:
     code = call.code()
     kind, meaning = FOREIGN.get(code, (InternalError, "an unknown status"))
     text = call.details() or "no more is known"
     name = getattr(code, "name", code)
     error = kind(
-        f"`{target}`: {meaning} ({name}): {text}",
+        f"`{target}`: {meaning} ({name}): {text}{_hint(text, encrypted)}",
         reason=Reason.ERROR_REASON_UNSPECIFIED,
         call_id=call_id,
     )
-    return Failure(error, retryable=code is grpc.StatusCode.UNAVAILABLE)
+    return Failure(error, retryable=code in _RETRYABLE)
+
+
+def _hint(text: str, encrypted: bool) -> str:
+    """Returns what is probably wrong where a connection could not be made; may be empty."""
+    if "failed to connect" not in text:
+        return ""
+    hints = [hint for words, hint in _HINTS.items() if words in text]
+    if not hints and any(words in text for words in _CLOSED_WORDS):
+        hints = [_CLOSED_HINTS[encrypted]]
+    return f". Probably {hints[0]}" if hints else ""
 
 
 def _status_of(call: grpc.Call) -> status_pb2.Status | None:

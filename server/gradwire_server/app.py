@@ -24,6 +24,7 @@ from gradwire_server.logs import log_calls
 from gradwire_server.metrics import CONTENT_TYPE, Metrics, Reading
 from gradwire_server.monitor import Monitor
 from gradwire_server.programs import Programs
+from gradwire_server.security import CredentialError, Guard
 from gradwire_server.selftest import SelfTestError, run_self_test
 from gradwire_server.service import SERVICE_NAME, DerivativeService
 from gradwire_server.settings import AUTO, OFF, Settings, default_cache_dir, own_folder
@@ -65,9 +66,14 @@ class App:
         """Makes a server; it holds no address yet.
 
         Raises:
-            StartError: the cache directory can't be used.
+            StartError: the cache directory, or a certificate, key or token can't
+                be used.
         """
         store, recorder = _open_store(settings), _open_recorder(settings)
+        try:
+            self._guard = Guard(settings)
+        except CredentialError as error:
+            raise StartError(str(error)) from error
         devices.set_up_jax()
         self.settings = settings
         self.address = ""
@@ -114,7 +120,7 @@ class App:
                 self._monitor.start()
             records = [] if self.settings.warm_dir == OFF else read_records(self.settings)
             run_self_test()
-            port = self._server.add_insecure_port(self.settings.listen)
+            port = self._guard.add_port(self._server)
         except (OSError, RuntimeError, SelfTestError, WarmError) as error:
             self.stop(0.0)
             raise StartError(str(error)) from error
@@ -138,9 +144,12 @@ class App:
         Returns:
             Whether nothing is being done any more. A compile goes on.
         """
+        serving = self.lifecycle.leave_rotation()
+        self._health.enter_graceful_shutdown()
+        if serving:
+            time.sleep(self.settings.drain_delay)
         end = time.monotonic() + (self.settings.grace if grace is None else grace)
         self.lifecycle.drain()
-        self._health.enter_graceful_shutdown()
         idle = self.lifecycle.wait_until_idle(max(end - time.monotonic(), 0.0))
         if idle:
             self.lifecycle.hold_refusals()
@@ -173,6 +182,7 @@ class App:
         settings = self.settings
         server = grpc.server(
             self._threads,
+            interceptors=self._guard.interceptors(self._journal.add),
             maximum_concurrent_rpcs=settings.max_pending_calls,
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -180,7 +190,9 @@ class App:
                 ("grpc.so_reuseport", 0),  # two servers on one port would share its calls
                 # Clients may ask every half minute whether a long call goes on,
                 # and callers who have vanished are found out.
+                # Balancers ask between calls, too.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 20_000),
             ],

@@ -12,10 +12,11 @@ _LONGEST_HOLD = 2.0
 
 
 class State(StrEnum):
-    """What the server does."""
+    """What the server does. One that leaves still takes calls, and asks for none."""
 
     STARTING = "starting"
     SERVING = "serving"
+    LEAVING = "leaving"
     DRAINING = "draining"
 
 
@@ -47,6 +48,18 @@ class Lifecycle:
         """Takes calls from now on."""
         with self._lock:
             self._state = State.SERVING
+
+    def leave_rotation(self) -> bool:
+        """Says that this server is about to drain, and goes on taking calls.
+
+        Returns:
+            Whether it was serving.
+        """
+        with self._lock:
+            serving = self._state is State.SERVING
+            if serving:
+                self._state = State.LEAVING
+            return serving
 
     def drain(self) -> None:
         """Takes no more calls."""
@@ -80,11 +93,12 @@ class Lifecycle:
         """
         with self._lock:
             room = not self._calls or self._bytes + size <= self._max_bytes
-            if self._state is State.SERVING and self._calls < self._max_calls and room:
+            takes_calls = self._state in (State.SERVING, State.LEAVING)
+            if takes_calls and self._calls < self._max_calls and room:
                 self._calls += 1
                 self._bytes += size
                 return
-        if self._state is State.SERVING:
+        if takes_calls:
             name, allowed = (
                 ("max_bytes_in_flight", self._max_bytes)
                 if not room

@@ -65,8 +65,22 @@ class Settings:
         listen: Where to serve: HOST:PORT, or unix:PATH. Port 0 takes a free one.
         metrics: Where to serve /metrics, /livez and /readyz over HTTP:
             HOST:PORT, or off.
-        allow_plaintext_network: Allow addresses other than loopback, although
-            nothing is encrypted and nobody is asked who they are.
+        tls_cert: Encrypt calls: the file of this server's certificate and
+            those that lead to its authority, in PEM. New connections get a new
+            certificate a second after the files have changed.
+        tls_key: The file of the certificate's private key, in PEM, without a
+            password.
+        tls_client_ca: Take connections only from clients with a certificate of
+            these authorities, a file in PEM. This holds for health, too.
+        token_file: Take calls only with one of the tokens in this file, one in
+            a line, each of at least 16 printable characters of ASCII. A change
+            counts within a second. Health needs no token.
+        allow_plaintext_network: Allow a listen address other than loopback
+            without TLS. What is sent can be read on the way, tokens included;
+            and without tokens whoever reaches the port may compute.
+        allow_plaintext_metrics: Allow a metrics address other than loopback.
+            What is served there is never encrypted, and nobody is asked who
+            they are.
         embedded: Serve one parent process: end when stdin ends or the parent
             dies; metrics are off unless asked for.
         cache_dir: Where compiled programs are kept between runs, in a folder
@@ -79,6 +93,9 @@ class Settings:
         log_format: What the log is written in: text or json.
         compile_workers: Programs that are compiled at the same time.
         grace: Seconds that calls in flight are given when the server stops.
+        drain_delay: Seconds for which a server that is told to stop still takes
+            calls, while its health says that it doesn't: the time in which
+            balancers learn of it, so that no call has to be refused.
         replica_id: The name of this server in its answers.
         max_message_bytes: One message, in either direction.
         max_request_items: Fields and list elements of one request, counted
@@ -113,7 +130,12 @@ class Settings:
 
     listen: str = "127.0.0.1:8701"
     metrics: str = "127.0.0.1:8702"
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    token_file: str = ""
     allow_plaintext_network: bool = False
+    allow_plaintext_metrics: bool = False
     embedded: bool = False
     cache_dir: str = AUTO
     warm_dir: str = OFF
@@ -121,6 +143,7 @@ class Settings:
     log_format: str = "text"
     compile_workers: int = 2
     grace: float = 30.0
+    drain_delay: float = 0.0
     replica_id: str = field(default_factory=_default_replica_id)
     max_message_bytes: int = 64 * 2**20
     max_request_items: int = 65_536
@@ -147,10 +170,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, value in self._numbers():
-            least = 0 if name in ("max_device_bytes", "grace") else 1
+            least = 0 if name in ("max_device_bytes", "grace", "drain_delay") else 1
             if not value >= least:
                 raise SettingsError(f"`{name}` must be at least {least}; got {value}")
-            if name.endswith(("grace", "_seconds")) and value > MAX_SECONDS:
+            if name.endswith(("grace", "_delay", "_seconds")) and value > MAX_SECONDS:
                 raise SettingsError(f"`{name}` must be at most {MAX_SECONDS:g}; got {value}")
         if self.log_format not in ("text", "json"):
             raise SettingsError(f"`log_format` must be text or json; got {self.log_format!r}")
@@ -158,17 +181,44 @@ class Settings:
             raise SettingsError(
                 f"`replica_id` must have 1 to 128 characters; got {len(self.replica_id)}"
             )
-        _check_address("listen", self.listen, self.allow_plaintext_network)
+        self._check_tls()
+        plaintext = not (self.tls_cert or self.allow_plaintext_network)
+        if not _check_address("listen", self.listen) and plaintext:
+            raise SettingsError(
+                "`listen` must be a loopback address or a Unix socket unless `tls_cert` and "
+                f"`tls_key` are set; got {self.listen!r}. `--allow-plaintext-network` allows it "
+                "all the same"
+            )
         if self.metrics != OFF:
             if self.metrics.startswith("unix:"):
                 raise SettingsError(f"`metrics` must be HOST:PORT or off; got {self.metrics!r}")
-            _check_address("metrics", self.metrics, self.allow_plaintext_network)
+            if not _check_address("metrics", self.metrics) and not self.allow_plaintext_metrics:
+                raise SettingsError(
+                    "`metrics` must be a loopback address, since it is never encrypted; got "
+                    f"{self.metrics!r}. `--allow-plaintext-metrics` allows it all the same"
+                )
+
+    @property
+    def listens_in_the_open(self) -> bool:
+        """Whether others on the network can read what is sent here."""
+        return not (self.tls_cert or _check_address("listen", self.listen))
 
     def limits(self) -> dict[str, float]:
         """Returns every bound by name."""
         return {
             name: value for name, value in self._numbers() if name.startswith(("max_", "default_"))
         }
+
+    def _check_tls(self) -> None:
+        for name, needed in (
+            ("tls_cert", "tls_key"),
+            ("tls_key", "tls_cert"),
+            ("tls_client_ca", "tls_cert"),
+        ):
+            if getattr(self, name) and not getattr(self, needed):
+                raise SettingsError(
+                    f"`{name}` must come with `{needed}`; got {getattr(self, name)!r} alone"
+                )
 
     def _numbers(self) -> Iterator[tuple[str, float]]:
         for part in (self, self.program):
@@ -223,26 +273,19 @@ def split_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _check_address(name: str, address: str, network: bool) -> None:
+def _check_address(name: str, address: str) -> bool:
+    """Checks the form of an address; returns whether only this machine reaches it."""
     if address.startswith("unix:"):
         length = len(os.fsencode(address.removeprefix("unix:")))
         if not 1 <= length <= MAX_UNIX_PATH_BYTES:
             raise SettingsError(
                 f"`{name}` must have a path of 1 to {MAX_UNIX_PATH_BYTES} bytes; got {length}"
             )
-        return
+        return True
     try:
         host, _ = split_address(address)
     except ValueError:
         raise SettingsError(f"`{name}` must be HOST:PORT or unix:PATH; got {address!r}") from None
-    if not network and not _is_loopback(host):
-        raise SettingsError(
-            f"`{name}` must be a loopback address or a Unix socket, since nothing is encrypted; "
-            f"got {address!r}. `--allow-plaintext-network` allows it all the same"
-        )
-
-
-def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -270,7 +313,8 @@ def _parser() -> argparse.ArgumentParser:
         if entry.type == "bool":
             parser.add_argument(flag, action="store_const", const="true", help=doc)
         else:
-            default = "" if entry.default is dataclasses.MISSING else f" [{entry.default}]"
+            has_default = entry.default not in (dataclasses.MISSING, "")
+            default = f" [{entry.default}]" if has_default else ""
             parser.add_argument(flag, metavar="X", help=doc + default)
     return parser
 

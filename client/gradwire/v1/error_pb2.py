@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gradwire/v1/error.proto\x12\x0bgradwire.v1\"\xd8\x01\n\x0b\x45rrorDetail\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.gradwire.v1.ErrorReason\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x15\n\x08\x66unction\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x11\n\x04node\x18\x04 \x01(\rH\x01\x88\x01\x01\x12,\n\x08metadata\x18\x05 \x03(\x0b\x32\x1a.gradwire.v1.ErrorMetadata\x12\x11\n\tretryable\x18\x06 \x01(\x08\x12\x0f\n\x07\x63\x61ll_id\x18\x07 \x01(\tB\x0b\n\t_functionB\x07\n\x05_node\",\n\rErrorMetadata\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t*\x89\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1e\x45RROR_REASON_MALFORMED_PROGRAM\x10\x01\x12 \n\x1c\x45RROR_REASON_INVALID_PROGRAM\x10\x02\x12 \n\x1c\x45RROR_REASON_INVALID_REQUEST\x10\x03\x12\x1e\n\x1a\x45RROR_REASON_INVALID_INPUT\x10\x04\x12\x1f\n\x1b\x45RROR_REASON_LIMIT_EXCEEDED\x10\x05\x12\x1b\n\x17\x45RROR_REASON_UNKNOWN_OP\x10\x06\x12\x1e\n\x1a\x45RROR_REASON_UNKNOWN_OPSET\x10\x07\x12\x1c\n\x18\x45RROR_REASON_UNSUPPORTED\x10\x08\x12\x1f\n\x1b\x45RROR_REASON_PLAN_NOT_FOUND\x10\t\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\n\x12\x1e\n\x1a\x45RROR_REASON_OUT_OF_MEMORY\x10\x0b\x12 \n\x1c\x45RROR_REASON_STILL_COMPILING\x10\x0c\x12\"\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10\r\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\x0e\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x0f\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gradwire/v1/error.proto\x12\x0bgradwire.v1\"\xd8\x01\n\x0b\x45rrorDetail\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.gradwire.v1.ErrorReason\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x15\n\x08\x66unction\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x11\n\x04node\x18\x04 \x01(\rH\x01\x88\x01\x01\x12,\n\x08metadata\x18\x05 \x03(\x0b\x32\x1a.gradwire.v1.ErrorMetadata\x12\x11\n\tretryable\x18\x06 \x01(\x08\x12\x0f\n\x07\x63\x61ll_id\x18\x07 \x01(\tB\x0b\n\t_functionB\x07\n\x05_node\",\n\rErrorMetadata\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t*\xab\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1e\x45RROR_REASON_MALFORMED_PROGRAM\x10\x01\x12 \n\x1c\x45RROR_REASON_INVALID_PROGRAM\x10\x02\x12 \n\x1c\x45RROR_REASON_INVALID_REQUEST\x10\x03\x12\x1e\n\x1a\x45RROR_REASON_INVALID_INPUT\x10\x04\x12\x1f\n\x1b\x45RROR_REASON_LIMIT_EXCEEDED\x10\x05\x12\x1b\n\x17\x45RROR_REASON_UNKNOWN_OP\x10\x06\x12\x1e\n\x1a\x45RROR_REASON_UNKNOWN_OPSET\x10\x07\x12\x1c\n\x18\x45RROR_REASON_UNSUPPORTED\x10\x08\x12\x1f\n\x1b\x45RROR_REASON_PLAN_NOT_FOUND\x10\t\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\n\x12\x1e\n\x1a\x45RROR_REASON_OUT_OF_MEMORY\x10\x0b\x12 \n\x1c\x45RROR_REASON_STILL_COMPILING\x10\x0c\x12\"\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10\r\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\x0e\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x0f\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x10\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gradwire.v1.error_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=306
-  _globals['_ERRORREASON']._serialized_end=827
+  _globals['_ERRORREASON']._serialized_end=861
   _globals['_ERRORDETAIL']._serialized_start=41
   _globals['_ERRORDETAIL']._serialized_end=257
   _globals['_ERRORMETADATA']._serialized_start=259

@@ -1,0 +1,225 @@
+"""What a connection proves itself by, and what it asks of its server. Knows no gRPC.
+
+Neither keys nor tokens are in any message or representation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from gradwire.errors import InvalidInputError
+from gradwire.target import is_local
+
+_MAX_TOKEN = 4096
+_MAX_FILE = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TLS:
+    """How a connection is encrypted, and how its two ends know each other.
+
+    The files hold PEM. They are read when the connection is made: whoever renews
+    a client's certificate connects again.
+
+    Attributes:
+        ca: The certificates of the authorities that the server's must come from.
+            By default the public ones that come with gRPC, or those in the file
+            that the environment variable GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names.
+        cert: The client's certificate, and those that lead to its authority, for
+            a server that asks for one.
+        key: Its private key, without a password.
+        server_name: The name that the server's certificate must have, if it
+            isn't the host of the address.
+    """
+
+    ca: str | os.PathLike[str] | None = None
+    cert: str | os.PathLike[str] | None = None
+    key: str | os.PathLike[str] | None = field(default=None, repr=False)
+    server_name: str | None = None
+
+
+TLSChoice: TypeAlias = bool | str | os.PathLike[str] | TLS | None
+TokenSource: TypeAlias = str | os.PathLike[str] | Callable[[], str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """The contents of the files of ``TLS``."""
+
+    ca: bytes | None
+    cert: bytes | None
+    key: bytes | None = field(repr=False)
+    server_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a channel needs to know.
+
+    Attributes:
+        certificates: For TLS; None for none.
+        token: Returns the token of the next call; None where there is none.
+    """
+
+    certificates: Certificates | None = None
+    token: Callable[[], str] | None = None
+
+
+def read_credentials(target: str, tls: TLSChoice, token: TokenSource) -> Credentials:
+    """Checks what a caller has given for ``tls`` and ``token``. See ``connect``.
+
+    Raises:
+        InvalidInputError: it can't be used; the message names the argument.
+    """
+    certificates = _read_tls(tls)
+    if token is not None and certificates is None and tls is not False and not is_local(target):
+        raise InvalidInputError(
+            f"`token` must not be sent in the open; got the address {target!r} without `tls`. "
+            "`tls=False` sends it all the same, over a network that you trust",
+            field="token",
+        )
+    source = _token_source(token)
+    if source is not None:
+        source()  # what can't work is found out now
+    return Credentials(certificates, source)
+
+
+def credentials_from_environment() -> tuple[TLSChoice, TokenSource]:
+    """Returns what goes with GRADWIRE_TARGET. See ``current_connection``.
+
+    Raises:
+        InvalidInputError: a variable has no meaning.
+    """
+    token = os.environ.get("GRADWIRE_TOKEN_FILE")
+    values = {
+        name: os.environ.get(f"GRADWIRE_TLS_{name.upper()}") or None
+        for name in ("ca", "cert", "key", "server_name")
+    }
+    choice = os.environ.get("GRADWIRE_TLS", "").lower()
+    if choice not in {"", "true", "1", "false", "0"}:
+        raise InvalidInputError(f"`GRADWIRE_TLS` must be true or false; got {choice!r}")
+    tls: TLSChoice = {"true": True, "1": True, "false": False, "0": False}.get(choice)
+    if any(values.values()):
+        if tls is False:
+            raise InvalidInputError(
+                "`GRADWIRE_TLS` must not be false where another GRADWIRE_TLS_… is set; got both"
+            )
+        tls = TLS(**values)
+    return tls, Path(token) if token else None
+
+
+def _read_tls(tls: TLSChoice) -> Certificates | None:
+    if tls is None or tls is False:
+        return None
+    if tls is True:
+        tls = TLS()
+    elif isinstance(tls, str | os.PathLike):
+        tls = TLS(ca=tls)
+    elif not isinstance(tls, TLS):
+        raise InvalidInputError(
+            "`tls` must be true, false, the path of a file of authorities, or a gradwire.TLS; "
+            f"got {type(tls).__name__}",
+            field="tls",
+        )
+    if (tls.cert is None) != (tls.key is None):
+        raise InvalidInputError("`tls.cert` and `tls.key` must come together; got one of them")
+    certificates = Certificates(
+        _read("tls.ca", tls.ca), _read("tls.cert", tls.cert), _read("tls.key", tls.key),
+        tls.server_name,
+    )  # fmt: skip
+    _check_certificates(tls, certificates)
+    return certificates
+
+
+def _check_certificates(tls: TLS, certificates: Certificates) -> None:
+    """Has OpenSSL parse them: gRPC would only say, later, that it can't connect."""
+    import ssl  # takes its time, and most connections are local
+
+    for name, path, data in (
+        ("tls.ca", tls.ca, certificates.ca),
+        ("tls.cert", tls.cert, certificates.cert),
+    ):
+        if data is None:
+            continue
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(cadata=data.decode("ascii", "replace"))
+        except (ssl.SSLError, ValueError):
+            raise InvalidInputError(
+                f"`{name}` must be a file of certificates in PEM; got {_shown(path or '')}",
+                field=name,
+            ) from None
+    if tls.cert is not None and tls.key is not None:
+        try:
+            # The password is asked for at the terminal if none is given.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(tls.cert, tls.key, password="")
+        except (ssl.SSLError, OSError) as error:
+            reason = getattr(error, "reason", None) or "it can't be parsed"
+            raise InvalidInputError(
+                "`tls.key` must hold the private key of the certificate in `tls.cert`, in PEM and "
+                f"without a password; got {_shown(tls.key)} ({reason})",
+                field="tls.key",
+            ) from None
+
+
+def _token_source(token: TokenSource) -> Callable[[], str] | None:
+    if token is None:
+        return None
+    if isinstance(token, str):
+        return lambda: _check_token(token)
+    if isinstance(token, os.PathLike):
+        path = token
+        # Read at each call: a renewed token counts at once, at the price of some 20 µs.
+        return lambda: _check_token(_first_line(path))
+    if callable(token):
+        make = token
+        return lambda: _check_token(make())
+    raise InvalidInputError(
+        "`token` must be a string, a path, or a function that returns a string; "
+        f"got {type(token).__name__}",
+        field="token",
+    )
+
+
+def _first_line(path: os.PathLike[str]) -> str:
+    lines = (_read("token", path) or b"").decode("utf-8", "replace").split()
+    return lines[0] if lines else ""
+
+
+def _check_token(token: object) -> str:
+    """Returns a token that can travel. What it is stays out of the message."""
+    if not isinstance(token, str):
+        problem = type(token).__name__
+    elif not 1 <= len(token) <= _MAX_TOKEN:
+        problem = f"{len(token)} characters"
+    elif not (token.isascii() and token.isprintable() and " " not in token):
+        problem = "others"
+    else:
+        return token
+    raise InvalidInputError(
+        f"`token` must have 1 to {_MAX_TOKEN} printable ASCII characters, without spaces; "
+        f"got {problem}",
+        field="token",
+    )
+
+
+def _read(name: str, path: str | os.PathLike[str] | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        with open(os.fspath(path), "rb") as file:
+            return file.read(_MAX_FILE)
+    except (OSError, ValueError, TypeError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+        raise InvalidInputError(
+            f"`{name}` must be a file that can be read; got {_shown(path)} ({reason})", field=name
+        ) from None
+
+
+def _shown(path: str | os.PathLike[str]) -> str:
+    """Returns a path for a message; a key may have been given in its place."""
+    return "PEM instead of its path" if "-----" in str(path) else repr(str(path))

@@ -1,0 +1,29 @@
+#!/bin/bash
+# Ends this Envoy in good order, from within its container: before Kubernetes
+# sends SIGTERM (lifecycle.preStop), or by hand. Readiness fails at once, clients
+# are told to connect elsewhere as they make calls, calls in flight go on; it
+# returns when there are none, or after so many seconds.
+#
+# The image has bash and no curl; the admin interface takes POST.
+set -euo pipefail
+seconds=${1:-60}
+port=${2:-9901}
+
+admin() {
+  exec 3<>"/dev/tcp/127.0.0.1/$port"
+  printf '%s /%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$1" "$2" >&3
+  cat <&3
+  exec 3>&-
+}
+
+admin POST healthcheck/fail >/dev/null
+admin POST 'drain_listeners?graceful' >/dev/null
+while ((SECONDS < seconds)); do
+  sleep 0.5
+  # The port is closed at the end of --drain-time-s.
+  if ! admin GET listeners | grep -q '^calls::' &&
+    admin GET 'stats?filter=^http.calls.downstream_rq_active$' | grep -q 'active: 0'; then
+    exit 0
+  fi
+done
+echo "drain: calls are still in flight after $seconds s" >&2

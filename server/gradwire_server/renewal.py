@@ -1,0 +1,82 @@
+"""Files that are replaced while the server runs. Knows nothing of what they hold."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+PERIOD_SECONDS = 1.0
+"""How often the files are looked at, at most."""
+
+_log = logging.getLogger(__name__)
+
+_Stamp = tuple[tuple[int, ...] | None, ...]
+
+
+class Renewed(Generic[T]):
+    """What some files hold, read again after they have changed.
+
+    A new version that can't be read is warned about once, and the old one stays
+    in force. Thread-safe.
+    """
+
+    def __init__(self, paths: Sequence[str], read: Callable[[], T]) -> None:
+        """Reads the files.
+
+        Args:
+            paths: The files. Each may be a link that is led elsewhere, as
+                Kubernetes does with its secrets.
+            read: Reads them; raises a ValueError if they can't be used, here as
+                well.
+        """
+        self._paths = tuple(paths)
+        self._read = read
+        self._lock = threading.Lock()
+        # What changes while it is read is read again.
+        self._stamp = self._look()
+        self._value = read()
+        self._looked_at = time.monotonic()
+
+    def get(self) -> T:
+        """Returns what they hold, as of a second ago at most; doesn't raise."""
+        if time.monotonic() - self._looked_at >= PERIOD_SECONDS and self._lock.acquire(False):
+            try:
+                self._renew()
+                self._looked_at = time.monotonic()
+            finally:
+                self._lock.release()
+        return self._value
+
+    def _renew(self) -> None:
+        stamp = self._look()
+        if stamp == self._stamp:
+            return
+        try:
+            value = self._read()
+        except ValueError as error:
+            if stamp == self._look():
+                self._stamp = stamp
+                _log.warning("what was there before stays in force: %s", error)
+            return
+        if stamp == self._look():  # else they may be of different ages
+            self._stamp = stamp
+            self._value = value
+            _log.info("read again after a change: %s", ", ".join(self._paths))
+
+    def _look(self) -> _Stamp:
+        return tuple(_stamp(path) for path in self._paths)
+
+
+def _stamp(path: str) -> tuple[int, ...] | None:
+    """Returns what changes with a file; None if it isn't there."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
