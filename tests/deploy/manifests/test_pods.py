@@ -148,12 +148,12 @@ def test_what_is_mounted_is_there(pod: Pod) -> None:
             assert named(pod.overlay, "ConfigMap", source["name"])
 
 
-def test_files_in_settings_are_mounted(pod: Pod) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_files_in_settings_are_mounted(name: str) -> None:
     """A path among the server's settings lies under something that is mounted."""
-    if pod.name != "gradwire":
-        pytest.skip("Envoy reads its own files; its tests start it with them")
+    pod = server_pod(name)
     mounts = [mount["mountPath"] for mount in pod.container["volumeMounts"]]
-    paths = [v for v in server_environment(pod.overlay).values() if v.startswith("/")]
+    paths = [v for v in server_environment(name).values() if v.startswith("/")]
     assert paths
     for path in paths:
         assert any(path.startswith(f"{mount}/") or path == mount for mount in mounts), path
@@ -174,13 +174,12 @@ def test_secrets_are_named_and_never_made(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLUSTER)
 def test_the_cache_is_each_replicas_own(name: str) -> None:
-    """The executables of a pod lie on a claim of its own, below the volume's directory."""
+    """The executables of a pod lie on a claim of its own, which no start opens to a group."""
     (claim,) = server_pod(name).owner["spec"]["volumeClaimTemplates"]
     assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
     (mount,) = (m for m in server_pod(name).container["volumeMounts"] if m["name"] == "cache")
-    assert server_environment(name)["GRADWIRE_SERVER_CACHE_DIR"].startswith(
-        f"{mount['mountPath']}/"
-    )
+    assert server_environment(name)["GRADWIRE_SERVER_CACHE_DIR"] == mount["mountPath"]
+    assert server_pod(name).spec["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
 
 
 def test_the_gpu_overlay_asks_for_one_gpu() -> None:
