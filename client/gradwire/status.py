@@ -124,7 +124,7 @@ def _foreign_failure(call: grpc.Call, target: str, call_id: str, encrypted: bool
         reason=Reason.ERROR_REASON_UNSPECIFIED,
         call_id=call_id,
     )
-    return Failure(error, retryable=code in _RETRYABLE)
+    return Failure(error, retryable=code in _RETRYABLE or _was_cut(code, text))
 
 
 def _hint(text: str, encrypted: bool) -> str:
@@ -135,6 +135,14 @@ def _hint(text: str, encrypted: bool) -> str:
     if not hints and any(words in text for words in _CLOSED_WORDS):
         hints = [_CLOSED_HINTS[encrypted]]
     return f". Probably {hints[0]}" if hints else ""
+
+
+def _was_cut(code: grpc.StatusCode, text: str) -> bool:
+    """Says whether a balancer has ended a call whose answer had begun: its server was lost.
+
+    gRPC has no status of its own for this, only words.
+    """
+    return code is grpc.StatusCode.INTERNAL and "RST_STREAM" in text
 
 
 def _status_of(call: grpc.Call) -> status_pb2.Status | None:

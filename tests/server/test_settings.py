@@ -58,14 +58,16 @@ def test_a_number_is_read_from_flag_and_environment(owner: type, name: str, kind
 def test_a_number_has_a_least_value(owner: type, name: str, kind: str) -> None:
     """It may be that, and no less; not-a-number is less than anything."""
     flag = "--" + name.replace("_", "-")
-    least = 0 if name in ("grace", "max_device_bytes") else 1
+    least = 0 if name in ("grace", "drain_delay", "max_device_bytes") else 1
     assert _get(parse_settings([flag, str(least)], {}), owner, name) == least
     for wrong in (str(least - 1), *(["nan"] if kind == "float" else [])):
         with pytest.raises(SettingsError, match=f"`{name}` must be at least {least}"):
             parse_settings([flag, wrong], {})
 
 
-@pytest.mark.parametrize("name", ["grace", "default_prepare_seconds", "default_compute_seconds"])
+@pytest.mark.parametrize(
+    "name", ["grace", "drain_delay", "default_prepare_seconds", "default_compute_seconds"]
+)
 def test_a_time_is_bounded(name: str) -> None:
     """Times that the operating system can't wait for are refused."""
     assert getattr(Settings(**{name: 1e6}), name) == 1e6
@@ -79,7 +81,8 @@ def test_limits_are_all_reported() -> None:
     limits = Settings(max_plans=7, program=ProgramLimits(max_nodes=9)).limits()
     assert limits["max_plans"] == 7
     assert limits["max_nodes"] == 9
-    assert {name for _, name, _ in NUMBERS} - set(limits) == {"compile_workers", "grace"}
+    others = {"compile_workers", "grace", "drain_delay"}
+    assert {name for _, name, _ in NUMBERS} - set(limits) == others
 
 
 @pytest.mark.parametrize(
