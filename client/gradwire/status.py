@@ -62,12 +62,17 @@ _RETRYABLE = {
     grpc.StatusCode.CANCELLED,
 }
 
+_OTHER_NAME = (
+    "the server's certificate is for another name; where that is right, `server_name` of "
+    "gradwire.TLS says which"
+)
+
 # gRPC's words for a handshake that failed, and ours. Nothing is decided by them.
 _HINTS = {
     "CERTIFICATE_VERIFY_FAILED": "the server's certificate does not come from an authority that "
     "`tls` names, or its time is over",
-    "Hostname Verification": "the server's certificate is for another name; where that is right, "
-    "`server_name` of gradwire.TLS says which",
+    "Hostname Verification": _OTHER_NAME,
+    "not in peer certificate": _OTHER_NAME,
     "WRONG_VERSION_NUMBER": "the server there does not encrypt, and wants no `tls`",
 }
 _CLOSED_WORDS = ("Socket closed", "reset by peer", "Broken pipe")
