@@ -152,7 +152,9 @@ class Gateway:
 
     def page(self, path: str, method: str = "GET") -> str:
         """A page of the admin interface; nothing where there is none, or not yet."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}/{path}", method=method)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.admin_port}/{path}", method=method
+        )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return str(answer.read().decode())
