@@ -102,7 +102,7 @@ class Container:
         if self._process is not None and self.code is None:
             self.signal("KILL")
             self._wait()
-        if error is not None:
+        if error is not None and self._process is not None:
             print(self.log)
 
     @property

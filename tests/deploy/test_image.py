@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 import tomllib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
@@ -29,7 +29,9 @@ from deploy.containers import (
 )
 from deploy.fleet import X, sines
 from deploy.traffic import Traffic
+from programs import chain, program, vector
 from server_process import eventually
+from serving import Stub, inline
 
 pytestmark = [
     pytest.mark.deploy,
@@ -153,8 +155,8 @@ def test_a_stop_under_load_loses_nothing_and_a_new_start_is_warm(tmp_path: Path)
         stack.enter_context(old)
         stack.push(new)  # not started yet; outlives the callers below
         traffic = stack.enter_context(Traffic(old.connect, COUNTS))
-        with old.connect() as connection, ThreadPoolExecutor(1) as pool:
-            slow = pool.submit(connection.compute, sines(1500), [X])
+        with grpc.insecure_channel(old.target) as channel:  # no retries here
+            slow = Stub(channel).Compute.future(inline(program(chain("sin", 1500, vector(3))), X))
             assert eventually(lambda: old.metric("gradwire_compiles_running") > 0)
             begun = time.monotonic()
             assert old.stop() == 0
