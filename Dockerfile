@@ -7,7 +7,8 @@ ARG BASE=docker.io/library/python:3.11-slim-bookworm
 # pip and the build backend live in /build and go no further than this stage's
 # children; /opt/gradwire is what will be copied.
 FROM ${BASE} AS tools
-ARG PIP_CERT PIP_INDEX_URL
+ARG PIP_CERT
+ARG PIP_INDEX_URL
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python3 -m venv /build && python3 -m venv --without-pip /opt/gradwire
 
@@ -68,7 +69,10 @@ FROM runtime AS cuda
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=libraries-cuda /opt/gradwire /opt/gradwire
 COPY --from=own /own/opt/gradwire /opt/gradwire
-ARG VERSION REVISION SOURCE
+# One a line: buildah 1.28 takes a cached layer for right whatever the others are.
+ARG VERSION
+ARG REVISION
+ARG SOURCE
 LABEL org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}" \
     org.opencontainers.image.source="${SOURCE}"
@@ -77,7 +81,10 @@ LABEL org.opencontainers.image.version="${VERSION}" \
 FROM runtime AS cpu
 COPY --from=libraries-cpu /opt/gradwire /opt/gradwire
 COPY --from=own /own/opt/gradwire /opt/gradwire
-ARG VERSION REVISION SOURCE
+# One a line: buildah 1.28 takes a cached layer for right whatever the others are.
+ARG VERSION
+ARG REVISION
+ARG SOURCE
 LABEL org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}" \
     org.opencontainers.image.source="${SOURCE}"

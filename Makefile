@@ -5,6 +5,7 @@
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
+TARGET ?= cpu
 export PYTHON
 
 BIN := .venv/bin
@@ -12,7 +13,7 @@ BIN := .venv/bin
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-long test-wheel test-floor check check-style check-types \
 	check-imports check-stubs check-docs check-proto check-deploy format proto docs \
-	prometheus-rule bench clean
+	prometheus-rule bench clean lock image image-test
 
 help:
 	@echo 'make demo        shows what gradwire does, against a server of its own'
@@ -24,6 +25,9 @@ help:
 	@echo 'make format      rewrites the sources in the house style'
 	@echo 'make proto       generates client/gradwire/v1; make docs generates docs/opset.md'
 	@echo 'make bench       measures'
+	@echo 'make image       builds the image of the server; TARGET=cuda the one for GPUs'
+	@echo 'make image-test  builds it, runs it as the manifests do, and tests it; as root'
+	@echo 'make lock        pins what the image installs'
 	@echo 'make clean       removes everything that was built, environments included'
 
 # The stamps stand for .venv with an extra installed, in place.
@@ -52,7 +56,7 @@ demo: .venv/installed-demo
 
 # The tests of one file stay in one worker, for they share a server.
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m 'not long' --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m 'not long and not deploy' --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-long: .venv/installed-dev
 	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)
@@ -101,6 +105,15 @@ prometheus-rule:
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+image:
+	deploy/image/build $(TARGET)
+
+image-test: .venv/installed-dev
+	deploy/image/test $(ARGS)
+
+lock: .venv/installed-dev
+	deploy/image/lock $(ARGS)
 
 clean:
 	rm -rf .venv .venv-proto .venv-deploy .venv-wheel .venv-floor build dist
