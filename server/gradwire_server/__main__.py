@@ -23,6 +23,10 @@ _WRONG_USAGE = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a server. Returns the exit code: 0 after a clean stop, 2 for a wrong setting."""
+    if os.getpid() == 1:
+        # In a container. The kernel drops signals that process 1 has no handler
+        # for, and importing JAX takes seconds.
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(0))
     # The imports below wait until what gRPC and JAX read at theirs is set.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     from gradwire_server.settings import SettingsError, parse_settings
@@ -57,7 +61,7 @@ def _serve(settings: Settings) -> int:
         watch_parent(stopping.set)
     try:
         app = build(settings)
-        app.start()
+        app.start(wanted=lambda: not stopping.is_set())
     except StartError as error:
         return _refuse(str(error), _FAILED)
     # What is alive now stays: leaving it out makes later collections short.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from gradwire_server.programs import Programs
 from gradwire_server.security import CredentialError, Guard
 from gradwire_server.selftest import SelfTestError, run_self_test
 from gradwire_server.service import SERVICE_NAME, DerivativeService
-from gradwire_server.settings import AUTO, OFF, Settings, default_cache_dir
+from gradwire_server.settings import AUTO, OFF, Settings, default_cache_dir, own_folder
 from gradwire_server.store import Store, StoreError
+from gradwire_server.warm import Recorder, WarmError, prepare_records, read_records
 from gradwire_server.workers import Workers
 
 _log = logging.getLogger(__name__)
@@ -67,7 +69,7 @@ class App:
             StartError: the cache directory, or a certificate, key or token can't
                 be used.
         """
-        store = _open_store(settings)
+        store, recorder = _open_store(settings), _open_recorder(settings)
         try:
             self._guard = Guard(settings)
         except CredentialError as error:
@@ -82,7 +84,9 @@ class App:
             store,
             max_plans=settings.max_plans,
             max_plan_bytes=settings.max_plan_bytes,
+            note=recorder.add if recorder else None,
         )
+        self._engine = _make_engine(settings, self.programs)
         self._metrics = Metrics(self._readings(), devices.list_devices)
         self._journal = Journal((self._metrics.observe, log_calls))
         self._monitor: Monitor | None = None
@@ -90,18 +94,22 @@ class App:
         self._threads = ThreadPoolExecutor(
             settings.max_calls + _SPARE_THREADS, thread_name_prefix="call"
         )
-        self._server = self._make_server(_make_engine(settings, self.programs))
+        self._server = self._make_server(self._engine)
 
     @property
     def metrics_url(self) -> str | None:
         """Where metrics, liveness and readiness are served, if they are."""
         return self._monitor.url if self._monitor else None
 
-    def start(self) -> None:
-        """Tests this installation, then takes calls.
+    def start(self, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Tests this installation, prepares recorded programs, then takes calls.
+
+        Args:
+            wanted: Says, while programs are prepared, whether to go on with it.
 
         Raises:
-            StartError: an address can't be bound, or the self-test fails.
+            StartError: an address can't be bound, a directory can't be read, or
+                the self-test fails.
         """
         try:
             self._set_health(_Health.NOT_SERVING)
@@ -110,15 +118,19 @@ class App:
                     self.settings.metrics, self._metrics_page, self._readiness_page
                 )
                 self._monitor.start()
+            records = [] if self.settings.warm_dir == OFF else read_records(self.settings)
             run_self_test()
             port = self._guard.add_port(self._server)
-        except (OSError, RuntimeError, SelfTestError) as error:
+        except (OSError, RuntimeError, SelfTestError, WarmError) as error:
             self.stop(0.0)
             raise StartError(str(error)) from error
         self.address = self.settings.listen
         if not self.address.startswith("unix:"):
             self.address = f"{self.address.rpartition(':')[0]}:{port}"
-        self._server.start()
+        self._server.start()  # and refuse calls, until the programs are ready
+        prepare_records(self._engine, records, self.settings, wanted)
+        if not wanted():
+            return
         self.lifecycle.serve()
         self._set_health(_Health.SERVING)
         _log.info("serving on %s as %s", self.address, self.settings.replica_id)
@@ -276,13 +288,20 @@ def _make_engine(settings: Settings, programs: Programs) -> Engine:
     )
 
 
+def _open_recorder(settings: Settings) -> Recorder | None:
+    try:
+        return None if settings.record_dir == OFF else Recorder(settings)
+    except WarmError as error:
+        raise StartError(str(error)) from error
+
+
 def _open_store(settings: Settings) -> Store | None:
     """Opens the cache directory. One that nobody asked for may be missing."""
     if settings.cache_dir == OFF:
         return None
     try:
         directory = settings.cache_dir
-        path = default_cache_dir() if directory == AUTO else Path(directory).expanduser()
+        path = default_cache_dir() if directory == AUTO else own_folder(Path(directory))
         return Store(path, settings.max_cache_bytes)
     except (StoreError, RuntimeError) as error:
         if settings.cache_dir != AUTO:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -71,9 +72,26 @@ class Programs:
     """The cache of plans, bounded in number and in bytes; the least used go first."""
 
     def __init__(
-        self, workers: Workers, store: Store | None, *, max_plans: int, max_plan_bytes: int
+        self,
+        workers: Workers,
+        store: Store | None,
+        *,
+        max_plans: int,
+        max_plan_bytes: int,
+        note: Callable[[bytes, str, int], None] | None = None,
     ) -> None:
+        """Makes an empty cache.
+
+        Args:
+            workers: The threads that compile.
+            store: The executables on disk, if they are kept.
+            max_plans: Bounds the plans.
+            max_plan_bytes: Bounds their memory, as estimated.
+            note: Called with the bytes and precision of a program, and a
+                bucket, when the executable for it has been made ready.
+        """
         self.counts = Counts()
+        self._note = note
         self._workers = workers
         self._store = store
         self._max_plans = max_plans
@@ -187,6 +205,9 @@ class Programs:
                 self._grow(held, executable.held_bytes)
                 self._evict(held)
         future.set_result(executable)
+        if self._note is not None and held.sources:
+            source, precision = held.sources[0]
+            self._note(source, precision, bucket)
 
     def _load_or_compile(self, plan: Plan, bucket: int) -> tuple[Executable, bool]:
         """Returns the executable, and whether it had to be compiled."""

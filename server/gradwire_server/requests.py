@@ -62,6 +62,14 @@ def read_preparation(request: pb.PrepareRequest, field: str = "") -> Preparation
     return Preparation(request.program, precision, tuple(request.batch_sizes), max_wait)
 
 
+def write_preparation(wanted: Preparation) -> pb.PrepareRequest:
+    """Writes what ``read_preparation`` reads; without the wait, which is one caller's."""
+    precision = next(number for number, name in _PRECISIONS.items() if name == wanted.precision)
+    return pb.PrepareRequest(
+        program=wanted.program, precision=precision, batch_sizes=wanted.batch_sizes
+    )
+
+
 def read_source(request: pb.ComputeRequest) -> str | Preparation:
     """Reads what to run: the id of a plan, or a program.
 

@@ -33,6 +33,15 @@ class SettingsError(ValueError):
     """A setting is not as it must be; the message names it."""
 
 
+def own_folder(cache_dir: Path) -> Path:
+    """Returns the folder below ``cache_dir`` that is the server's alone.
+
+    ``cache_dir`` may be the root of a volume, which belongs to root, and to a
+    group that may write, where Kubernetes mounts it for a user without rights.
+    """
+    return cache_dir.expanduser() / "executables"
+
+
 def default_cache_dir() -> Path:
     """Returns where compiled programs are kept unless a setting says otherwise.
 
@@ -41,7 +50,7 @@ def default_cache_dir() -> Path:
     """
     root = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
-    return base / "gradwire" / "executables"
+    return own_folder(base / "gradwire")
 
 
 def _default_replica_id() -> str:
@@ -74,9 +83,13 @@ class Settings:
             they are.
         embedded: Serve one parent process: end when stdin ends or the parent
             dies; metrics are off unless asked for.
-        cache_dir: Where compiled programs are kept between runs: a directory
-            that belongs to this user alone, or off, or auto for
-            ~/.cache/gradwire/executables if that can be used.
+        cache_dir: Where compiled programs are kept between runs, in a folder
+            executables for this user alone: a directory, or off, or auto for
+            ~/.cache/gradwire if that can be used.
+        warm_dir: Recorded programs (*.pb), which are prepared before the server
+            takes calls: a directory, or off.
+        record_dir: Where to record each program that is made ready, for the
+            warm_dir of other servers: a directory, or off.
         log_format: What the log is written in: text or json.
         compile_workers: Programs that are compiled at the same time.
         grace: Seconds that calls in flight are given when the server stops.
@@ -98,6 +111,11 @@ class Settings:
         max_plans: Plans that are held.
         max_plan_bytes: Memory of the plans that are held, as estimated.
         max_cache_bytes: Files in the cache directory.
+        max_recorded_programs: Files that are read from warm_dir or written to
+            record_dir.
+        max_recorded_bytes: These files together.
+        max_warm_seconds: How long the programs in warm_dir are worked on before
+            the server takes calls without the rest.
         max_batch_rows: Rows of one batch.
         max_batch_sizes: Batch sizes named in one Prepare.
         max_device_bytes: Device memory of one run; 0 stands for what the
@@ -120,6 +138,8 @@ class Settings:
     allow_plaintext_metrics: bool = False
     embedded: bool = False
     cache_dir: str = AUTO
+    warm_dir: str = OFF
+    record_dir: str = OFF
     log_format: str = "text"
     compile_workers: int = 2
     grace: float = 30.0
@@ -137,6 +157,9 @@ class Settings:
     max_plans: int = 1024
     max_plan_bytes: int = 2 * 2**30
     max_cache_bytes: int = 4 * 2**30
+    max_recorded_programs: int = 1024
+    max_recorded_bytes: int = 256 * 2**20
+    max_warm_seconds: float = 300.0
     max_batch_rows: int = 65_536
     max_batch_sizes: int = 16
     max_device_bytes: int = 0

@@ -37,21 +37,28 @@ class Store:
     def __init__(self, directory: Path, max_bytes: int) -> None:
         """Opens the directory, and makes it if need be.
 
+        One of this user that is open to others is closed: Kubernetes may give a
+        volume's folders to a group whenever it mounts it. What others may have
+        written meanwhile is not read.
+
         Raises:
-            StoreError: it can't be made, or others may write to it.
+            StoreError: it can't be made, or belongs to another user.
         """
         self._directory = directory
         self._max_bytes = max_bytes
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            status = directory.stat()
+            status = directory.stat(follow_symlinks=False)
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+                raise StoreError(
+                    f"`cache_dir` must hold directories of user {os.getuid()} alone; "
+                    f"got {directory} of user {status.st_uid}"
+                )
+            if status.st_mode & 0o077:
+                _log.warning("%s was open to others; it is closed", directory)
+                directory.chmod(0o700)
         except OSError as error:
             raise StoreError(f"`cache_dir` can't be made: {error}") from error
-        if not directory.is_dir() or status.st_uid != os.getuid() or status.st_mode & 0o077:
-            raise StoreError(
-                f"`cache_dir` must be a directory of this user with mode 0700; got {directory} "
-                f"of user {status.st_uid} with mode {stat.S_IMODE(status.st_mode):04o}"
-            )
         self._remove_leftovers()
 
     def read(self, key: bytes) -> bytes | None:

@@ -113,10 +113,16 @@ def test_a_socket_left_by_a_dead_server_is_replaced(tmp_path: Path) -> None:
 
 def test_an_unsafe_cache_directory_is_an_error(tmp_path: Path) -> None:
     """If it was asked for; the default is done without."""
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache").chmod(0o755)
-    with pytest.raises(StartError, match="`cache_dir` must be a directory of this user"):
-        build(settings_in(tmp_path, cache_dir=str(tmp_path / "cache")))
+    (tmp_path / "executables").symlink_to(tmp_path)
+    with pytest.raises(StartError, match="`cache_dir` must hold directories of user"):
+        build(settings_in(tmp_path, cache_dir=str(tmp_path)))
+
+
+def test_the_cache_directory_may_be_a_volume_of_others(tmp_path: Path) -> None:
+    """As Kubernetes mounts it for a group; the folder in it is the server's alone."""
+    tmp_path.chmod(0o2775)
+    with serving(tmp_path, cache_dir=str(tmp_path)):
+        assert (tmp_path / "executables").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_server_without_a_home_starts(

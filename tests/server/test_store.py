@@ -47,13 +47,34 @@ def test_nobody_else_may_look(folder: Path) -> None:
     assert _file(folder).stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
-def test_a_directory_of_others_is_refused(folder: Path, mode: int) -> None:
-    """Who can write to it can run code in the server."""
-    folder.mkdir(parents=True)
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o701, 0o2770])
+def test_a_directory_that_was_open_to_others_is_closed(
+    folder: Path, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Kubernetes leaves it; a file in it that others could write is not read."""
+    store = Store(folder, MANY)
+    store.write(b"kept", b"value")
+    kept = _file(folder)
+    store.write(b"opened", b"value")
+    next(path for path in folder.iterdir() if path != kept).chmod(0o660)
     folder.chmod(mode)
-    with pytest.raises(StoreError, match=rf"mode 0700; got {folder} .* mode 0{mode:o}"):
+    store = Store(folder, MANY)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert "was open to others" in caplog.text
+    assert (store.read(b"kept"), store.read(b"opened")) == (b"value", None)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+def test_a_directory_of_another_user_is_refused(folder: Path) -> None:
+    """Who can write to it can run code in the server; nor is a link followed."""
+    folder.mkdir(parents=True, mode=0o700)
+    os.chown(folder, 12345, -1)
+    with pytest.raises(StoreError, match=rf"user 0 alone; got {folder} of user 12345"):
         Store(folder, MANY)
+    link = folder.parent / "link"
+    link.symlink_to(folder.parent)
+    with pytest.raises(StoreError, match="`cache_dir` must hold directories"):
+        Store(link, MANY)
 
 
 def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
