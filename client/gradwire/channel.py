@@ -12,15 +12,13 @@ from google.protobuf.message import DecodeError
 
 from gradwire.call import Call, client_version
 from gradwire.errors import InternalError, UnavailableError
-from gradwire.exchange import MAX_MESSAGE_BYTES, Answer, Request, check_size
+from gradwire.exchange import MAX_MESSAGE_BYTES, SERVICE_NAME, Answer, Request, check_size
 from gradwire.retry import Failure
 from gradwire.status import failure_of
-from gradwire.v1 import service_pb2
 
 KEEPALIVE_SECONDS = 30
 """How often a server that keeps silent during a call is asked for a sign of life."""
 
-_SERVICE = service_pb2.DESCRIPTOR.services_by_name["DerivativeService"].full_name
 _CLOSED = "this connection is closed"
 _BROKEN_BY_FORK = (
     "this process was forked while gRPC was running, without its support or in the middle of a "
@@ -71,7 +69,7 @@ class Channel:
                 received: bytes = self._method(method)(
                     data,
                     timeout=max(seconds, 0.001),
-                    metadata=(("gradwire-route", call.route),),
+                    metadata=(("gradwire-route", call.route), *call.headers),
                 )
             except grpc.RpcError as error:
                 if self._closed:
@@ -98,7 +96,7 @@ class Channel:
                 self._channel = grpc.insecure_channel(self.target, channel_options(self.target))
             # Bytes in, bytes out: requests are serialised before, so that their
             # size can be checked.
-            method = self._methods[name] = self._channel.unary_unary(f"/{_SERVICE}/{name}")
+            method = self._methods[name] = self._channel.unary_unary(f"/{SERVICE_NAME}/{name}")
             return method
 
     def _unavailable(self, text: str, call: Call) -> Failure:
