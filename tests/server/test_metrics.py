@@ -182,7 +182,15 @@ def test_a_server_under_use_shows_it(tmp_path: Path) -> None:
     assert samples["gradwire_cache_free_bytes", ()] > 0
     (build,) = [dict(labels) for name, labels in samples if name == "gradwire_build_info"]
     assert (build["replica"], build["platform"]) == ("test", "cpu")
-    assert set(build) == {"version", "jax", "jaxlib", "python", "platform", "device_kind", "replica"}
+    assert set(build) == {
+        "version",
+        "jax",
+        "jaxlib",
+        "python",
+        "platform",
+        "device_kind",
+        "replica",
+    }
     assert samples["gradwire_received_bytes_total", ()] > 100
     assert samples["gradwire_sent_bytes_total", ()] > 100
 
