@@ -20,7 +20,7 @@ _EXTRA = {"grpc_health", "grpc_reflection", "jax", "jaxlib", "prometheus_client"
 
 _log = logging.getLogger("gradwire_server")
 
-_LOG_FORMAT = "GRADWIRE_SERVER_LOG_FORMAT"
+_FORMAT = "GRADWIRE_SERVER_LOG_FORMAT"
 
 _FAILED = 1
 _WRONG_USAGE = 2
@@ -31,8 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The imports below wait until what gRPC and JAX read at theirs is set.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     arguments = sys.argv[1:] if arguments is None else arguments
-    if any(word.endswith("json") for word in (*arguments, os.environ.get(_LOG_FORMAT, ""))):
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines are no JSON
+    _quieten_grpc(arguments)
     from gradwire_server.logs import set_up_logging
     from gradwire_server.settings import SettingsError, parse_settings
 
@@ -86,6 +85,17 @@ def _serve(settings: Settings) -> int:
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _quieten_grpc(arguments: Sequence[str]) -> None:
+    """Has gRPC say nothing by itself where the log is JSON, which its lines are not.
+
+    It reads this when it is imported, and that is before the settings are read.
+    """
+    json_wanted = any(word.endswith("json") for word in (*arguments, os.environ.get(_FORMAT, "")))
+    # ERROR is what our client sets, and hands down to its children.
+    if json_wanted and os.environ.get("GRPC_VERBOSITY", "ERROR") == "ERROR":
+        os.environ["GRPC_VERBOSITY"] = "NONE"
 
 
 def _prepare_process(settings: Settings) -> None:
