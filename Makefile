@@ -10,12 +10,13 @@ export PYTHON
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-wheel test-floor check check-style check-types \
+.PHONY: help demo test test-long test-deploy test-wheel test-floor check check-style check-types \
 	check-imports check-stubs check-docs check-proto format proto docs bench clean
 
 help:
 	@echo 'make demo        shows what gradwire does, against a server of its own'
 	@echo 'make test        runs the tests; make test-long the ones that take minutes'
+	@echo 'make test-deploy runs the dashboard and the alerts against a real Prometheus'
 	@echo 'make test-wheel  installs the wheel without extras and tests that thin client'
 	@echo 'make test-floor  does the same on the oldest dependencies that are allowed'
 	@echo 'make check       style, types, layers, generated files, the wire contract'
@@ -42,10 +43,15 @@ demo: .venv/installed-demo
 
 # The tests of one file stay in one worker, for they share a server.
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m 'not long' --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m 'not long and not deploy' --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-long: .venv/installed-dev
 	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)
+
+# Against programs that aren't Python's, such as Prometheus.
+test-deploy: .venv/installed-dev
+	scripts/get-prometheus build/prometheus
+	PATH="$(CURDIR)/build/prometheus:$$PATH" $(BIN)/python -m pytest -m deploy tests/deploy $(ARGS)
 
 test-wheel test-floor: test-%:
 	scripts/test-install $*

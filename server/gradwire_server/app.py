@@ -58,6 +58,7 @@ class App:
         lifecycle: Its state.
         programs: The plans that it holds.
         workers: The threads that compile.
+        metrics: What Prometheus can know of it.
         address: Where it serves, as a gRPC target; empty before it does.
     """
 
@@ -83,10 +84,10 @@ class App:
             settings.max_executions, settings.max_waiting_executions, "max_waiting_executions"
         )
         self._waiting = Gate(settings.max_waiting_calls, 0, "max_waiting_calls")
-        self._metrics = self._make_metrics(store)
+        self.metrics = self._make_metrics(store)
         self._spans = open_spans(SERVICE_NAME, settings.replica_id)
         # The log comes last, since it says which trace a call belongs to.
-        observers = [self._metrics.observe, log_calls]
+        observers = [self.metrics.observe, log_calls]
         if self._spans is not None:
             observers.insert(1, self._spans.observe)
         self._journal = Journal(observers)
@@ -218,7 +219,7 @@ class App:
 
     def _metrics_page(self) -> tuple[int, str, bytes]:
         self._journal.flush()
-        return 200, CONTENT_TYPE, self._metrics.render()
+        return 200, CONTENT_TYPE, self.metrics.render()
 
     def _readiness_page(self) -> tuple[int, str, bytes]:
         state = self.lifecycle.state
