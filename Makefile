@@ -11,13 +11,14 @@ export PYTHON
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-wheel test-floor check check-style check-types \
-	check-imports check-stubs check-docs check-proto check-deploy format proto docs \
+.PHONY: help demo test test-long test-deploy test-wheel test-floor check check-style \
+	check-types check-imports check-stubs check-docs check-proto check-deploy format proto docs \
 	prometheus-rule bench clean lock image image-test
 
 help:
 	@echo 'make demo        shows what gradwire does, against a server of its own'
 	@echo 'make test        runs the tests; make test-long the ones that take minutes'
+	@echo 'make test-deploy runs the dashboard and the alerts against a real Prometheus'
 	@echo 'make test-wheel  installs the wheel without extras and tests that thin client'
 	@echo 'make test-floor  does the same on the oldest dependencies that are allowed'
 	@echo 'make check       style, types, layers, generated files, the wire contract'
@@ -60,6 +61,11 @@ test: .venv/installed-dev
 
 test-long: .venv/installed-dev
 	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)
+
+# Against programs that aren't Python's, such as Prometheus.
+test-deploy: .venv/installed-dev
+	scripts/get-prometheus build/prometheus
+	PATH="$(CURDIR)/build/prometheus:$$PATH" $(BIN)/python -m pytest -m deploy tests/deploy $(ARGS)
 
 test-wheel test-floor: test-%:
 	scripts/test-install $*

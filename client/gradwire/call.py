@@ -37,6 +37,7 @@ class Call:
         route: The value of the metadata `gradwire-route`.
         deadline: When the call must have ended, by ``time.monotonic``.
         attempts: How many there have been.
+        headers: More metadata, by which a server finds the trace of the call.
     """
 
     def __init__(self, route: str, seconds: float) -> None:
@@ -44,6 +45,7 @@ class Call:
         self.route = route
         self.deadline = time.monotonic() + seconds
         self.attempts = 0
+        self.headers: tuple[tuple[str, str], ...] = ()
 
     def left(self) -> float:
         """Returns the seconds until the deadline; none are left if it is negative."""

@@ -13,16 +13,14 @@ from google.protobuf.message import DecodeError
 from gradwire.call import Call, client_version
 from gradwire.credentials import Credentials
 from gradwire.errors import InternalError, UnavailableError
-from gradwire.exchange import MAX_MESSAGE_BYTES, Answer, Request, check_size
+from gradwire.exchange import MAX_MESSAGE_BYTES, SERVICE_NAME, Answer, Request, check_size
 from gradwire.retry import Failure
 from gradwire.status import failure_of
 from gradwire.target import is_local
-from gradwire.v1 import service_pb2
 
 KEEPALIVE_SECONDS = 30
 """How often a server that keeps silent during a call is asked for a sign of life."""
 
-_SERVICE = service_pb2.DESCRIPTOR.services_by_name["DerivativeService"].full_name
 _CLOSED = "this connection is closed"
 _BROKEN_BY_FORK = (
     "this process was forked while gRPC was running, without its support or in the middle of a "
@@ -70,7 +68,7 @@ class Channel:
             return self._unavailable(_BROKEN_BY_FORK, call)
         data = request.SerializeToString()
         check_size(len(data), call.id)
-        metadata = [("gradwire-route", call.route)]
+        metadata = [("gradwire-route", call.route), *call.headers]
         if self._credentials.token is not None:
             metadata.append(("authorization", f"Bearer {self._credentials.token()}"))
         with forks.GATE:
@@ -104,7 +102,7 @@ class Channel:
                 self._channel = dial(self.target, self._credentials)
             # Bytes in, bytes out: requests are serialised before, so that their
             # size can be checked.
-            method = self._methods[name] = self._channel.unary_unary(f"/{_SERVICE}/{name}")
+            method = self._methods[name] = self._channel.unary_unary(f"/{SERVICE_NAME}/{name}")
             return method
 
     def _unavailable(self, text: str, call: Call) -> Failure:

@@ -64,6 +64,8 @@ class GradwireError(Exception):
         self.node = node
         self.metadata = dict(metadata or {})
         self.call_id = call_id
+        if call_id:
+            self.add_note(f"(call {call_id})")
 
 
 class InvalidProgramError(GradwireError, ValueError):

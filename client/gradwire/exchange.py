@@ -25,11 +25,13 @@ from gradwire.errors import (
 from gradwire.options import PRECISIONS, PREPARE_SECONDS, Options, check_timeout
 from gradwire.retry import Failure, RetryBudget, call_with_retries
 from gradwire.tensors import Array, decode_tensor, encode_tensor
+from gradwire.tracing import trace_attempt, trace_call
 from gradwire.v1 import service_pb2 as pb
 
 Request: TypeAlias = pb.PrepareRequest | pb.ComputeRequest | pb.GetServerInfoRequest
 Answer = TypeVar("Answer", pb.PrepareResponse, pb.ComputeResponse, pb.GetServerInfoResponse)
 
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["DerivativeService"].full_name
 CONNECT_SECONDS = 5.0
 """Within this time a server that is there says what it is."""
 MAX_MESSAGE_BYTES = 64 * 2**20
@@ -122,7 +124,8 @@ class Exchange:
         """Has a program compiled. See ``Connection.prepare``."""
         key = program_key(program, self._options.precision)
         call = self._new_call(key, PREPARE_SECONDS if timeout is None else check_timeout(timeout))
-        return self._prepare(program, key, call, batch_sizes)
+        with trace_call("prepare", call, self._transport.target):
+            return self._prepare(program, key, call, batch_sizes)
 
     def compute(self, program: bytes, inputs: Sequence[Array], timeout: float | None) -> Reply:
         """Runs a program. See ``Connection.compute``."""
@@ -132,6 +135,17 @@ class Exchange:
         call = self._new_call(
             key, self._options.timeout if timeout is None else check_timeout(timeout)
         )
+        with trace_call("compute", call, self._transport.target):
+            return self._compute(program, inputs, key, call, more_seconds)
+
+    def _compute(
+        self,
+        program: bytes,
+        inputs: Sequence[Array],
+        key: str,
+        call: Call,
+        more_seconds: float,
+    ) -> Reply:
         plan_id = self._recall(key)
         if plan_id is None:
             plan_id = self._prepare_within(program, key, call, more_seconds)
@@ -204,7 +218,11 @@ class Exchange:
     def _send(self, call: Call, method: str, request: Request, answer: type[Answer]) -> Answer:
         def attempt(left: float) -> Answer | Failure:
             request.context.CopyFrom(call.next_context())
-            return self._transport.attempt(call, method, request, answer, left)
+            with trace_attempt(SERVICE_NAME, method, call, self._transport.target) as span:
+                result = self._transport.attempt(call, method, request, answer, left)
+                if span is not None and isinstance(result, Failure):
+                    span.fail(result.error)
+                return result
 
         return call_with_retries(attempt, deadline=call.deadline, budget=self._budget)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
+import queue
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 _EXTRA = {"grpc_health", "grpc_reflection", "jax", "jaxlib", "prometheus_client"}
 """What `pip install gradwire` alone leaves out."""
+
+_log = logging.getLogger("gradwire_server")
+
+_FORMAT = "GRADWIRE_SERVER_LOG_FORMAT"
 
 _FAILED = 1
 _WRONG_USAGE = 2
@@ -29,13 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, lambda number, _: os._exit(0))
     # The imports below wait until what gRPC and JAX read at theirs is set.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+    arguments = sys.argv[1:] if arguments is None else arguments
+    _quieten_grpc(arguments)
+    from gradwire_server.logs import set_up_logging
     from gradwire_server.settings import SettingsError, parse_settings
 
     try:
-        settings = parse_settings(sys.argv[1:] if arguments is None else arguments)
+        settings = parse_settings(arguments)
     except SettingsError as error:
         return _refuse(str(error), _WRONG_USAGE)
     _prepare_process(settings)
+    set_up_logging(settings.log_format, quiet=settings.embedded)
     try:
         import gradwire_server.app  # noqa: F401 - to see whether it is all there
     except ModuleNotFoundError as error:
@@ -51,24 +60,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(settings: Settings) -> int:
     from gradwire_server.app import StartError, build
     from gradwire_server.embedded import remove_socket_folder, watch_parent
-    from gradwire_server.logs import set_up_logging
 
-    set_up_logging(settings.log_format, quiet=settings.embedded)
-    stopping = threading.Event()
+    # JAX says little of use below this. Set before its import, C++ would heed it, too.
+    logging.getLogger("jax").setLevel(logging.WARNING)
+    # A queue and no event: a signal may come while this thread holds an event's lock,
+    # and setting it would then wait for ever.
+    stopping: queue.SimpleQueue[None] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: _begin_to_stop(stopping, number))
     if settings.embedded:
-        watch_parent(stopping.set)
+        watch_parent(lambda: stopping.put(None))
     try:
         app = build(settings)
-        app.start(wanted=lambda: not stopping.is_set())
+        app.start(wanted=stopping.empty)
     except StartError as error:
-        return _refuse(str(error), _FAILED)
+        _log.critical("can't start: %s", error)
+        return _FAILED
     # What is alive now stays: leaving it out makes later collections short.
     gc.collect()
     gc.freeze()
     print(json.dumps({"listening": app.address, "metrics": app.metrics_url}), flush=True)
-    stopping.wait()
+    stopping.get()
     finished = app.stop()
     if settings.embedded:
         remove_socket_folder(settings.listen)
@@ -77,6 +89,17 @@ def _serve(settings: Settings) -> int:
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _quieten_grpc(arguments: Sequence[str]) -> None:
+    """Has gRPC say nothing by itself where the log is JSON, which its lines are not.
+
+    It reads this when it is imported, and that is before the settings are read.
+    """
+    json_wanted = any(word.endswith("json") for word in (*arguments, os.environ.get(_FORMAT, "")))
+    # ERROR is what our client sets, and hands down to its children.
+    if json_wanted and os.environ.get("GRPC_VERBOSITY", "ERROR") == "ERROR":
+        os.environ["GRPC_VERBOSITY"] = "NONE"
 
 
 def _prepare_process(settings: Settings) -> None:
@@ -90,9 +113,9 @@ def _prepare_process(settings: Settings) -> None:
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
-def _begin_to_stop(stopping: threading.Event, number: int) -> None:
+def _begin_to_stop(stopping: queue.SimpleQueue[None], number: int) -> None:
     """Stops in good order; whoever sends the signal again doesn't want to wait."""
-    stopping.set()
+    stopping.put(None)
     signal.signal(number, signal.SIG_DFL)
 
 

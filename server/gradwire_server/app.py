@@ -21,14 +21,16 @@ from gradwire_server.info import describe_server
 from gradwire_server.journal import Journal
 from gradwire_server.lifecycle import Lifecycle, State
 from gradwire_server.logs import log_calls
-from gradwire_server.metrics import CONTENT_TYPE, Metrics, Reading
+from gradwire_server.metrics import CONTENT_TYPE, Metrics
 from gradwire_server.monitor import Monitor
 from gradwire_server.programs import Programs
+from gradwire_server.readings import read_cache, read_calls, read_executions, read_plans
 from gradwire_server.security import CredentialError, Guard
 from gradwire_server.selftest import SelfTestError, run_self_test
 from gradwire_server.service import SERVICE_NAME, DerivativeService
 from gradwire_server.settings import AUTO, OFF, Settings, default_cache_dir, own_folder
 from gradwire_server.store import Store, StoreError
+from gradwire_server.tracing import open_spans
 from gradwire_server.warm import Recorder, WarmError, prepare_records, read_records
 from gradwire_server.workers import Workers
 
@@ -59,6 +61,7 @@ class App:
         lifecycle: Its state.
         programs: The plans that it holds.
         workers: The threads that compile.
+        metrics: What Prometheus can know of it.
         address: Where it serves, as a gRPC target; empty before it does.
     """
 
@@ -86,14 +89,23 @@ class App:
             max_plan_bytes=settings.max_plan_bytes,
             note=recorder.add if recorder else None,
         )
-        self._engine = _make_engine(settings, self.programs)
-        self._metrics = Metrics(self._readings(), devices.list_devices)
-        self._journal = Journal((self._metrics.observe, log_calls))
+        self._executions = Gate(
+            settings.max_executions, settings.max_waiting_executions, "max_waiting_executions"
+        )
+        self._waiting = Gate(settings.max_waiting_calls, 0, "max_waiting_calls")
+        self.metrics = self._make_metrics(store)
+        self._spans = open_spans(SERVICE_NAME, settings.replica_id)
+        # The log comes last, since it says which trace a call belongs to.
+        observers = [self.metrics.observe, log_calls]
+        if self._spans is not None:
+            observers.insert(1, self._spans.observe)
+        self._journal = Journal(observers)
         self._monitor: Monitor | None = None
         self._health = Health()
         self._threads = ThreadPoolExecutor(
             settings.max_calls + _SPARE_THREADS, thread_name_prefix="call"
         )
+        self._engine = self._make_engine()
         self._server = self._make_server(self._engine)
 
     @property
@@ -163,6 +175,8 @@ class App:
         self._threads.shutdown(wait=False)
         done = self.workers.stop(_LAST_SECONDS)
         self._journal.stop()
+        if self._spans is not None:
+            self._spans.stop()
         if self._monitor is not None:
             self._monitor.stop()
             self._monitor = None
@@ -177,6 +191,19 @@ class App:
     def __exit__(self, *raised: object) -> None:
         """Stops it."""
         self.stop()
+
+    def _make_engine(self) -> Engine:
+        settings = self.settings
+        memory = settings.max_device_bytes or devices.list_devices()[0].memory_bytes
+        return Engine(
+            self.programs,
+            BatchLimits(
+                settings.max_batch_rows, settings.max_message_bytes, memory, settings.program
+            ),
+            self._executions,
+            self._waiting,
+            settings.max_batch_sizes,
+        )
 
     def _make_server(self, engine: Engine) -> grpc.Server:
         settings = self.settings
@@ -216,35 +243,30 @@ class App:
 
     def _metrics_page(self) -> tuple[int, str, bytes]:
         self._journal.flush()
-        return 200, CONTENT_TYPE, self._metrics.render()
+        return 200, CONTENT_TYPE, self.metrics.render()
 
     def _readiness_page(self) -> tuple[int, str, bytes]:
         state = self.lifecycle.state
         code = 200 if state is State.SERVING else 503
         return code, "text/plain; charset=utf-8", f"{state}\n".encode()
 
-    def _readings(self) -> list[Reading]:
-        counts, programs = self.programs.counts, self.programs
-        return [
-            ("gauge", "gradwire_calls_in_flight", "Calls being worked on.",
-             lambda: self.lifecycle.calls),
-            ("gauge", "gradwire_compiles_waiting", "Programs that wait to be compiled.",
-             lambda: self.workers.waiting),
-            ("gauge", "gradwire_compiles_running", "Programs being compiled or loaded.",
-             lambda: self.workers.busy),
-            ("gauge", "gradwire_plans_held", "Plans held.", lambda: programs.num_held),
-            ("gauge", "gradwire_plans_held_bytes", "Memory of the plans held, estimated.",
-             lambda: programs.bytes_held),
-            ("counter", "gradwire_plan_hits", "Calls whose plan was held.", lambda: counts.hits),
-            ("counter", "gradwire_plan_misses", "Calls whose plan was not held.",
-             lambda: counts.misses),
-            ("counter", "gradwire_plan_evictions", "Plans dropped for want of room.",
-             lambda: counts.evictions),
-            ("counter", "gradwire_executables_compiled", "Executables compiled.",
-             lambda: counts.compiled),
-            ("counter", "gradwire_executables_loaded", "Executables loaded from disk instead.",
-             lambda: counts.loaded_from_disk),
-        ]  # fmt: skip
+    def _make_metrics(self, store: Store | None) -> Metrics:
+        settings = self.settings
+        readings = [
+            *read_calls(self.lifecycle, lambda: self._journal.dropped),
+            *read_executions(self._executions, self._waiting),
+            *read_plans(self.programs, self.workers),
+            *read_cache(store),
+        ]
+        device = devices.list_devices()[0]
+        build = {
+            "version": devices.server_version(),
+            **{name: version for name, version in devices.libraries().items() if name != "numpy"},
+            "platform": device.platform,
+            "device_kind": device.kind,
+            "replica": settings.replica_id,
+        }
+        return Metrics(readings, devices.list_devices, settings.limits(), build)
 
 
 class Health(health.HealthServicer):
@@ -275,17 +297,6 @@ class Health(health.HealthServicer):
 def build(settings: Settings) -> App:
     """Makes a server. See ``App``."""
     return App(settings)
-
-
-def _make_engine(settings: Settings, programs: Programs) -> Engine:
-    memory = settings.max_device_bytes or devices.list_devices()[0].memory_bytes
-    return Engine(
-        programs,
-        BatchLimits(settings.max_batch_rows, settings.max_message_bytes, memory, settings.program),
-        Gate(settings.max_executions, settings.max_waiting_executions, "max_waiting_executions"),
-        Gate(settings.max_waiting_calls, 0, "max_waiting_calls"),
-        settings.max_batch_sizes,
-    )
 
 
 def _open_recorder(settings: Settings) -> Recorder | None:

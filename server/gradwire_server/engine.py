@@ -108,7 +108,7 @@ class Engine:
         held = self._hold(wanted, record)
         buckets = self._buckets(held.plan, wanted.batch_sizes)
         ready = {bucket for bucket in buckets if bucket in held.executables}
-        record.validate = _clock() - start
+        record.validate += _clock() - start
         made = self._wait(held, buckets, deadline, record, wanted.max_wait)
         return Prepared(
             held.plan,
@@ -179,18 +179,28 @@ class Engine:
     ) -> Result:
         batching.check_memory(executable.cost, self._limits)
         start = _clock()
-        self._executions.enter(deadline, "it waited for its turn to run")
         try:
+            self._executions.enter(deadline, "it waited for its turn to run")
+        finally:  # those who waited in vain waited, too
             entered = _clock()
             record.queue = entered - start
+        try:
+            outputs = batching.cut(self._execute(executable, inputs, deadline), rows)
+            non_finite = [batching.count_non_finite(output) for output in outputs]
+        finally:
+            record.execute = _clock() - entered
+        record.non_finite = sum(non_finite)
+        return Result(plan, outputs, non_finite)
+
+    def _execute(
+        self, executable: Executable, inputs: Sequence[Array], deadline: Deadline
+    ) -> list[Array]:
+        """Runs an executable for a thread that has gone through the gate."""
+        try:
             deadline.check("it waited for its turn to run")
-            outputs = executable(inputs)
+            return executable(inputs)
         finally:
             self._executions.leave()
-        outputs = batching.cut(outputs, rows)
-        non_finite = [batching.count_non_finite(output) for output in outputs]
-        record.execute = _clock() - entered
-        return Result(plan, outputs, non_finite)
 
     def _hold(self, wanted: Preparation, record: CallRecord) -> HeldPlan:
         """Returns the plan of a program; its bytes are checked if they are new."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 
 from gradwire.errors import OverloadedError
@@ -21,10 +22,24 @@ class Gate:
             limit: The name of the setting that bounds the waiting.
         """
         self._lock = threading.Lock()
-        self._free = inside
+        self._places = self._free = inside
+        self._busy_seconds = 0.0
+        self._busy_since = 0.0
         self._max_waiting = waiting
         self._waiting: deque[threading.Event] = deque()
         self._limit = limit
+
+    @property
+    def inside(self) -> int:
+        """How many are inside."""
+        return self._places - self._free
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long there has been somebody inside, up to now."""
+        with self._lock:
+            now = time.perf_counter() if self.inside else self._busy_since
+            return self._busy_seconds + now - self._busy_since
 
     @property
     def waiting(self) -> int:
@@ -40,6 +55,8 @@ class Gate:
         """
         with self._lock:
             if self._free:
+                if self._free == self._places:
+                    self._busy_since = time.perf_counter()
                 self._free -= 1
                 return
             if len(self._waiting) >= self._max_waiting:
@@ -62,5 +79,9 @@ class Gate:
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().set()
-            else:
-                self._free += 1
+                return
+            self._free += 1
+            if self._free == self._places:
+                now = time.perf_counter()
+                self._busy_seconds += now - self._busy_since
+                self._busy_since = now

@@ -28,6 +28,7 @@ class Journal:
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
         self._records: deque[CallRecord] = deque()
+        self._dropped = 0
         self._telling = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
@@ -38,6 +39,11 @@ class Journal:
         """The number of records that nobody has been told of."""
         return len(self._records)
 
+    @property
+    def dropped(self) -> int:
+        """The number of records that nobody will be told of."""
+        return self._dropped
+
     def add(self, record: CallRecord) -> None:
         """Takes a record.
 
@@ -46,6 +52,7 @@ class Journal:
         """
         waiting = len(self._records)
         if waiting >= _TOO_MANY:
+            self._dropped += 1  # threads may miscount; it is above 0, which matters
             return
         self._records.append(record)
         if waiting >= _MANY and self._telling.acquire(blocking=False):

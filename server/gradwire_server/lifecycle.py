@@ -44,6 +44,11 @@ class Lifecycle:
         """The calls that are being worked on."""
         return self._calls
 
+    @property
+    def bytes_in_flight(self) -> int:
+        """The bytes of their requests."""
+        return self._bytes
+
     def serve(self) -> None:
         """Takes calls from now on."""
         with self._lock:

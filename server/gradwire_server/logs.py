@@ -1,16 +1,22 @@
-"""The log: one line per record on stderr, as text or JSON, and one record per call."""
+"""The log: one line per record on stderr, as text or JSON, and one record per call.
+
+What Python itself would print there, it holds as well: warnings and exceptions that nobody caught.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterable
+from types import TracebackType
 from typing import Any
 
 from gradwire_server.record import STAGES, CallRecord
 
+_log = logging.getLogger(__name__)
 _access = logging.getLogger("gradwire_server.access")
 
 FIELDS = "fields"
@@ -18,7 +24,7 @@ FIELDS = "fields"
 
 
 def set_up_logging(log_format: str, *, quiet: bool = False) -> None:
-    """Sends the process's log to stderr.
+    """Sends the process's log to stderr, with warnings and uncaught exceptions.
 
     Args:
         log_format: ``text`` or ``json``.
@@ -28,7 +34,30 @@ def set_up_logging(log_format: str, *, quiet: bool = False) -> None:
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     level = logging.WARNING if quiet else logging.INFO
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("jax").setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    sys.unraisablehook = _log_unraisable
+    threading.excepthook = _log_uncaught_in_thread
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    _log.critical("an exception that nobody caught", exc_info=(kind, error, traceback))
+
+
+def _log_uncaught_in_thread(failed: threading.ExceptHookArgs) -> None:
+    if failed.exc_type is SystemExit:
+        return  # it ends a thread, and isn't an error
+    name = failed.thread.name if failed.thread is not None else "unknown"
+    error = failed.exc_value or failed.exc_type()
+    _log.error("an exception that nobody caught in the thread %s", name, exc_info=error)
+
+
+def _log_unraisable(failed: sys.UnraisableHookArgs) -> None:
+    what = failed.err_msg or "an exception that nobody could catch, in"
+    error = failed.exc_value or failed.exc_type()
+    _log.error("%s: %r", what, failed.object, exc_info=error)
 
 
 def log_calls(records: Iterable[CallRecord]) -> None:
@@ -41,14 +70,22 @@ def log_calls(records: Iterable[CallRecord]) -> None:
 def _log_call(record: CallRecord) -> None:
     fields: dict[str, Any] = {
         "call_id": record.call_id,
+        "attempt": record.attempt,
+        "client": record.client,
+        "peer": record.peer,
         "method": record.method,
         "operator": record.operator,
         "status": record.status,
         "reason": record.reason,
         "plan_id": record.plan_id,
         "rows": record.rows,
+        "non_finite": record.non_finite,
+        "bytes_in": record.bytes_in,
+        "bytes_out": record.bytes_out,
         "ms": round(record.total * 1e3, 3),
     }
+    if record.trace_id:
+        fields["trace_id"] = record.trace_id
     for stage in STAGES:
         fields[f"{stage}_ms"] = round(getattr(record, stage) * 1e3, 3)
     _access.info("call", extra={FIELDS: fields})

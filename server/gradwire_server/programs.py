@@ -38,13 +38,19 @@ _TYPED_BYTES_PER_KEY_BYTE = 16
 
 @dataclass(slots=True)
 class Counts:
-    """What has happened so far; for the metrics."""
+    """What has happened so far; for the metrics.
+
+    ``compile_seconds`` is what all compiles together took; ``failed`` counts those
+    that came to nothing.
+    """
 
     hits: int = 0
     misses: int = 0
     evictions: int = 0
     compiled: int = 0
     loaded_from_disk: int = 0
+    failed: int = 0
+    compile_seconds: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -190,12 +196,14 @@ class Programs:
             executable, compiled = self._load_or_compile(held.plan, bucket)
         except Exception as error:  # noqa: BLE001 - it goes to all who wait
             with self._lock:
+                self.counts.failed += 1
                 del held.making[bucket]
             future.set_exception(error)
             return
         with self._lock:
             if compiled:
                 self.counts.compiled += 1
+                self.counts.compile_seconds += executable.cost.compile_seconds
                 held.compiled.add(bucket)
             else:
                 self.counts.loaded_from_disk += 1

@@ -17,6 +17,7 @@ from gradwire_server import requests
 from gradwire_server.deadline import Deadline, StillRunning
 from gradwire_server.engine import Engine
 from gradwire_server.lifecycle import Lifecycle
+from gradwire_server.logs import FIELDS
 from gradwire_server.record import CallRecord
 from gradwire_server.settings import Settings
 from gradwire_server.status import describe, to_grpc
@@ -32,6 +33,8 @@ _POLL_SECONDS = 1.0
 
 _FOREVER = 10.0**6
 """Above this a deadline, in seconds, is gRPC's word for none."""
+
+_TRACE_HEADERS = ("traceparent", "tracestate")
 
 _Request = TypeVar("_Request", pb.PrepareRequest, pb.ComputeRequest, pb.GetServerInfoRequest)
 _Reply = pb.PrepareResponse | pb.ComputeResponse | pb.GetServerInfoResponse
@@ -82,6 +85,7 @@ class DerivativeService:
         self, request: pb.PrepareRequest, deadline: Deadline, record: CallRecord
     ) -> pb.PrepareResponse:
         wanted = requests.read_preparation(request)
+        record.validate = _clock() - record.started
         try:
             prepared = self._engine.prepare(wanted, deadline, record)
         except StillRunning:
@@ -116,17 +120,20 @@ class DerivativeService:
         )
 
         def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
-            record = CallRecord(method, bytes_in=len(data))
+            record = CallRecord(method, bytes_in=len(data), peer=context.peer())
+            record.parent = _trace_headers(context)
             try:
                 check_items(data, kind, settings.max_request_items)
                 request = _parse(kind, data)
-                call_id = request.context.call_id
-                record.call_id = call_id[: settings.max_call_id_chars] or uuid.uuid4().hex
+                self._note_caller(request.context, record)
                 self._lifecycle.enter(len(data))
                 try:
                     requests.check_request(request, settings.max_call_id_chars)
                     deadline = _deadline(context, default_seconds)
-                    reply = answer(request, deadline, record).SerializeToString()
+                    message = answer(request, deadline, record)
+                    start = _clock()
+                    reply = message.SerializeToString()
+                    record.serialise += _clock() - start
                 finally:
                     self._lifecycle.leave(len(data))
             except Exception as error:  # noqa: BLE001 - each becomes a status
@@ -137,13 +144,21 @@ class DerivativeService:
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
+    def _note_caller(self, caller: pb.CallContext, record: CallRecord) -> None:
+        most = self._settings.max_call_id_chars
+        record.call_id = caller.call_id[:most] or uuid.uuid4().hex
+        record.attempt = caller.attempt
+        record.client = caller.client_version[:most]
+
     def _fail(self, error: Exception, record: CallRecord, context: grpc.ServicerContext) -> None:
         """Ends a call with the status of its error; doesn't return."""
         record.call_id = record.call_id or uuid.uuid4().hex
         status, detail = describe(error, record.call_id)
         if detail.reason == Reason.ERROR_REASON_INTERNAL:
-            _log.error("call %s failed", record.call_id, exc_info=error)
+            fields = {"call_id": record.call_id}
+            _log.error("a call failed", exc_info=error, extra={FIELDS: fields})
         record.reason = Reason.Name(detail.reason).removeprefix("ERROR_REASON_")
+        record.limit = next((m.value for m in detail.metadata if m.name == "limit"), "")
         answer = to_grpc(status)
         record.status = answer.code.name
         self._end(record)
@@ -162,6 +177,12 @@ def _parse(kind: type[_Request], data: bytes) -> _Request:
             f"the request must be a serialised {kind.DESCRIPTOR.full_name}; the bytes don't parse",
             reason=Reason.ERROR_REASON_INVALID_REQUEST,
         ) from None
+
+
+def _trace_headers(context: grpc.ServicerContext) -> dict[str, str] | None:
+    """Returns what W3C's Trace Context has callers send, if this one does."""
+    found = {k: str(v) for k, v in context.invocation_metadata() if k in _TRACE_HEADERS}
+    return found or None
 
 
 def _deadline(context: grpc.ServicerContext, default: float) -> Deadline:

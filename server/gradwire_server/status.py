@@ -41,7 +41,7 @@ def describe(error: Exception, call_id: str) -> tuple[status_pb2.Status, error_p
     detail = error_pb2.ErrorDetail(
         reason=reason, retryable=rule.retryable, call_id=_shorten(call_id, _MAX_FIELD)
     )
-    text = "the server is at fault; the cause is in its log, under the call's id"
+    text = f"the server is at fault; the cause is in its log, under call {detail.call_id}"
     if reason != Reason.ERROR_REASON_INTERNAL:
         assert isinstance(error, GradwireError)
         text = error.message

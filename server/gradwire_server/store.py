@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -32,6 +33,10 @@ class Store:
     """A directory of files, each holding a key and what belongs to it.
 
     Safe for several threads, and for several servers of one user.
+
+    Attributes:
+        num_bytes: The size of all files, as it was at the last write of this server.
+        failed_writes: How many values could not be kept, for want of space or rights.
     """
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
@@ -46,6 +51,8 @@ class Store:
         """
         self._directory = directory
         self._max_bytes = max_bytes
+        self.num_bytes = 0
+        self.failed_writes = 0
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             status = directory.stat(follow_symlinks=False)
@@ -60,6 +67,13 @@ class Store:
         except OSError as error:
             raise StoreError(f"`cache_dir` can't be made: {error}") from error
         self._remove_leftovers()
+
+    def free_bytes(self) -> int:
+        """Returns the space that is left on the directory's file system; 0 if unknown."""
+        try:
+            return shutil.disk_usage(self._directory).free
+        except OSError:
+            return 0
 
     def read(self, key: bytes) -> bytes | None:
         """Returns what was written under the key, or None if it isn't there unharmed."""
@@ -98,6 +112,7 @@ class Store:
             os.replace(temporary, path)
         except OSError as error:
             _log.warning("%s can't be written: %s", path, error)
+            self.failed_writes += 1
             if temporary is not None:
                 _unlink(Path(temporary))
             return
@@ -116,10 +131,11 @@ class Store:
         total = sum(status.st_size for _, status in files)
         for path, status in sorted(files, key=lambda item: item[1].st_mtime_ns):
             if total <= self._max_bytes:
-                return
+                break
             if path != newest:
                 _unlink(path)
                 total -= status.st_size
+        self.num_bytes = total
 
     def _files(self) -> list[tuple[Path, os.stat_result]]:
         found = []
@@ -133,6 +149,8 @@ class Store:
         for path, status in self._files():
             if path.name.startswith(_TEMPORARY) and time.time() - status.st_mtime > _STALE_SECONDS:
                 _unlink(path)
+            else:
+                self.num_bytes += status.st_size
 
 
 def _pack(key: bytes, value: bytes) -> bytes:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -60,3 +61,24 @@ def test_never_more_are_inside_than_may_be() -> None:
             future.result(60)
     assert inside == 0
     assert most <= 3
+
+
+def test_time_with_anybody_inside_is_counted() -> None:
+    """Once, however many there are; up to now while somebody still is, and not after."""
+    gate = Gate(2, 1, "x")
+    assert (gate.inside, gate.busy_seconds) == (0, 0.0)
+    start = time.perf_counter()
+    gate.enter(Deadline(1), "")
+    gate.enter(Deadline(1), "")
+    assert gate.inside == 2
+    time.sleep(0.05)
+    gate.leave()
+    assert 0.05 <= gate.busy_seconds <= time.perf_counter() - start
+    gate.leave()
+    busy = gate.busy_seconds
+    assert 0.05 <= busy <= time.perf_counter() - start
+    time.sleep(0.01)
+    assert gate.busy_seconds == busy
+    gate.enter(Deadline(1), "")
+    gate.leave()
+    assert busy <= gate.busy_seconds < time.perf_counter() - start - 0.01

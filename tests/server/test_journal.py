@@ -63,6 +63,7 @@ def test_an_observer_that_is_stuck_holds_nobody(monkeypatch: pytest.MonkeyPatch)
     for number in range(200):
         told.add(CallRecord(str(number)))
     assert told.waiting == 50
+    assert told.dropped == 150
     released.set()
     told.stop()
     assert len(seen) == 51

@@ -16,12 +16,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.devices import DeviceInfo
 from gradwire_server.logs import FIELDS, JsonFormatter, TextFormatter, log_calls
-from gradwire_server.metrics import Metrics
+from gradwire_server.metrics import OVERLOAD_LIMITS, Metrics
 from gradwire_server.monitor import Monitor
 from gradwire_server.record import STAGES, CallRecord
 from programs import function, node, program, vector
 from serving import inline, inputs, prepare_request, refused, serving
 
+EXECUTE = (("method", "Compute"), ("stage", "execute"))
 X = np.array([0.5, -1.0, 2.0])
 SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
 JACOBIAN = program(
@@ -68,13 +69,44 @@ def test_finished_calls_are_counted() -> None:
 
 
 def test_every_stage_has_a_histogram() -> None:
-    """Also before anything has happened, so that a query finds it."""
+    """Also before anything has happened, so that a query finds it; of no stage that can't be."""
     samples = _samples(Metrics().render().decode())
-    for method in ("Prepare", "Compute"):
-        for stage in STAGES:
-            assert (
-                samples["gradwire_stage_seconds_count", (("method", method), ("stage", stage))] == 0
-            )
+    counts = {
+        (labels[0][1], labels[1][1]): value
+        for (name, labels), value in samples.items()
+        if name == "gradwire_stage_seconds_count"
+    }
+    prepare = {("Prepare", stage) for stage in ("validate", "compile", "serialise")}
+    assert set(counts) == prepare | {("Compute", stage) for stage in STAGES}
+    assert not any(counts.values())
+
+
+def test_what_goes_wrong_is_counted_by_its_kind() -> None:
+    """By reason and by bound; so are attempts after the first, and values that aren't finite."""
+    metrics = Metrics()
+    refused_call = CallRecord("Compute", status="RESOURCE_EXHAUSTED", reason="OVERLOADED")
+    refused_call.limit = "max_calls"
+    again = CallRecord("Compute", operator="grad", attempt=2, non_finite=7, total=0.2)
+    metrics.observe([refused_call, again])
+    samples = _samples(metrics.render().decode())
+    labels = (("method", "Compute"), ("reason", "OVERLOADED"))
+    assert samples["gradwire_failures_total", labels] == 1
+    for limit in OVERLOAD_LIMITS:
+        counted = samples["gradwire_calls_refused_total", (("limit", limit),)]
+        assert counted == (limit == "max_calls")
+    assert samples["gradwire_retries_total", ()] == 1
+    assert samples["gradwire_non_finite_calls_total", (("operator", "grad"),)] == 1
+    labels = (("method", "Compute"), ("operator", "grad"))
+    assert samples["gradwire_call_seconds_sum", labels] == pytest.approx(0.2)
+    labels = (("le", "0.1"), *labels)
+    assert samples["gradwire_call_seconds_bucket", labels] == 0
+
+
+def test_no_series_comes_twice() -> None:
+    """There is no second one for the moment at which each was made."""
+    text = Metrics().render().decode()
+    assert "_created" not in text
+    assert "process_start_time_seconds" in text
 
 
 def test_what_others_count_is_read_when_asked() -> None:
@@ -128,9 +160,38 @@ def test_a_server_under_use_shows_it(tmp_path: Path) -> None:
         ("batch_rows_sum", 3),
         ("compiles_waiting", 0),
         ("compiles_running", 0),
+        ("executables_failed_total", 0),
+        ("executions_running", 0),
+        ("executions_waiting", 0),
+        ("calls_waiting", 0),
+        ("bytes_in_flight", 0),
+        ("ready", 1),
+        ("draining", 0),
+        ("records_dropped_total", 0),
+        ("cache_failed_writes_total", 0),
+        ("retries_total", 0),
     ):
         assert samples[f"gradwire_{name}", ()] == value, name
     assert samples["gradwire_plans_held_bytes", ()] > 2**18
+    assert samples["gradwire_limit", (("limit", "max_plans"),)] == 1
+    busy = samples["gradwire_device_busy_seconds_total", ()]
+    assert 0 < busy <= samples["gradwire_stage_seconds_sum", EXECUTE]
+    assert 0 < samples["gradwire_compile_seconds_total", ()] < 60
+    files = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())
+        on_disk = sum(path.stat().st_size for path in files)
+    assert samples["gradwire_cache_bytes", ()] == on_disk > 1000
+    assert samples["gradwire_cache_free_bytes", ()] > 0
+    (build,) = [dict(labels) for name, labels in samples if name == "gradwire_build_info"]
+    assert (build["replica"], build["platform"]) == ("test", "cpu")
+    assert set(build) == {
+        "version",
+        "jax",
+        "jaxlib",
+        "python",
+        "platform",
+        "device_kind",
+        "replica",
+    }
     assert samples["gradwire_received_bytes_total", ()] > 100
     assert samples["gradwire_sent_bytes_total", ()] > 100
 
@@ -186,6 +247,7 @@ def test_each_call_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> N
     caplog.set_level(logging.INFO)
     record = CallRecord("Compute", 'a" \n forged', operator="jvp", plan_id="p", rows=3, total=0.5)
     record.execute = 0.25
+    record.attempt, record.client, record.peer, record.trace_id = 2, "c\n", "ipv4:1", "abc"
     log_calls([record])
     (line,) = _formatted(JsonFormatter(), caplog)
     assert "\n" not in line
@@ -193,10 +255,11 @@ def test_each_call_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> N
     assert read["call_id"] == 'a" \n forged'
     assert (read["ms"], read["execute_ms"], read["queue_ms"]) == (500.0, 250.0, 0.0)
     assert (read["status"], read["rows"], read["plan_id"]) == ("OK", 3, "p")
+    assert (read["attempt"], read["client"], read["trace_id"]) == (2, "c\n", "abc")
     assert set(read) >= {"time", "level", "method", "operator", *(f"{s}_ms" for s in STAGES)}
     (text,) = _formatted(TextFormatter(), caplog)
     assert "\n" not in text
-    assert r'call_id="a\" \n forged" method="Compute" operator="jvp" status="OK"' in text
+    assert r'call_id="a\" \n forged" attempt=2 client="c\n" peer="ipv4:1" method="Comp' in text
 
 
 def test_tracebacks_are_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -102,6 +102,7 @@ def test_a_program_is_compiled_once(make: Make, slow: threading.Event) -> None:
     assert len({id(held) for held, _ in answers}) == 1
     assert len({id(future.result(60)) for _, future in answers}) == 1
     assert programs.counts.compiled == 1
+    assert programs.counts.compile_seconds > 0
     np.testing.assert_array_equal(_make(programs, answers[0][0])([X])[0], X + 1)
 
 
@@ -234,6 +235,7 @@ def test_a_failure_reaches_all_and_is_not_kept(make: Make, monkeypatch: pytest.M
         for future in futures:
             with pytest.raises(ValueError, match="broken"):
                 future.result(60)
+    assert programs.counts.failed == 1
     assert _make(programs, held) is not None
 
 

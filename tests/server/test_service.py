@@ -17,6 +17,7 @@ from gradwire.opset import OPS, OPSET_VERSION
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server import compiler
 from gradwire_server.app import App
+from gradwire_server.logs import FIELDS
 from programs import function, node, program, vector
 from server_process import eventually
 from serving import (
@@ -308,7 +309,8 @@ def test_a_fault_is_logged_and_not_told(
         stub.Compute(request)
     assert "secret" not in str(caught.value)
     assert detail_of(caught.value).call_id == "the-call"
-    assert "call the-call failed" in caplog.text
+    (record,) = [r for r in caplog.records if r.getMessage() == "a call failed"]
+    assert getattr(record, FIELDS) == {"call_id": "the-call"}
     assert "ZeroDivisionError: secret" in caplog.text
 
 

@@ -216,3 +216,25 @@ def test_readers_never_see_half_a_file(folder: Path) -> None:
     stop.set()
     for thread in threads:
         thread.join()
+
+
+def test_its_size_is_known(folder: Path) -> None:
+    """From what is there when it is opened, and after each write; temporary files included."""
+    Store(folder, MANY).write(b"key", b"value")
+    store = Store(folder, MANY)
+    assert store.num_bytes == _file(folder).stat().st_size
+    store.write(b"other", b"x" * 1000)
+    assert store.num_bytes == sum(file.stat().st_size for file in folder.iterdir())
+    assert store.free_bytes() > 0
+
+
+def test_failed_writes_are_counted(folder: Path) -> None:
+    """As on a full disk; what doesn't fit the bound is no failure."""
+    store = Store(folder, 10)
+    store.write(b"key", b"too large")
+    assert store.failed_writes == 0
+    store = Store(folder, MANY)
+    folder.rmdir()
+    store.write(b"key", b"value")
+    assert store.failed_writes == 1
+    assert store.free_bytes() == 0
