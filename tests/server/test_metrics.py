@@ -178,7 +178,7 @@ def test_a_server_under_use_shows_it(tmp_path: Path) -> None:
     assert 0 < busy <= samples["gradwire_stage_seconds_sum", EXECUTE]
     assert 0 < samples["gradwire_compile_seconds_total", ()] < 60
     files = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())
-        on_disk = sum(path.stat().st_size for path in files)
+    on_disk = sum(path.stat().st_size for path in files)
     assert samples["gradwire_cache_bytes", ()] == on_disk > 1000
     assert samples["gradwire_cache_free_bytes", ()] > 0
     (build,) = [dict(labels) for name, labels in samples if name == "gradwire_build_info"]
