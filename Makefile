@@ -12,8 +12,8 @@ BIN := .venv/bin
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-long test-wheel test-floor check check-style check-types \
-	check-imports check-stubs check-docs check-proto format proto docs bench clean \
-	lock image image-test
+	check-imports check-stubs check-docs check-proto check-deploy format proto docs \
+	prometheus-rule bench clean lock image image-test
 
 help:
 	@echo 'make demo        shows what gradwire does, against a server of its own'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test-wheel  installs the wheel without extras and tests that thin client'
 	@echo 'make test-floor  does the same on the oldest dependencies that are allowed'
 	@echo 'make check       style, types, layers, generated files, the wire contract'
+	@echo 'make check-deploy  everything under deploy/ that can be checked without running it'
 	@echo 'make format      rewrites the sources in the house style'
 	@echo 'make proto       generates client/gradwire/v1; make docs generates docs/opset.md'
 	@echo 'make bench       measures'
@@ -40,6 +41,14 @@ help:
 	@scripts/make-venv .venv-proto
 	@.venv-proto/bin/python -m pip install --quiet --disable-pip-version-check \
 		--requirement scripts/proto-requirements.txt
+	@touch $@
+
+# Apart from .venv, because it holds a pytest plugin and 100 MB of schemas.
+.venv-deploy/installed: pyproject.toml scripts/make-venv
+	@scripts/make-venv .venv-deploy
+	@echo 'Installing gradwire[deploy] into .venv-deploy; the first time takes a minute or two.'
+	@.venv-deploy/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[deploy]'
 	@touch $@
 
 demo: .venv/installed-demo
@@ -77,6 +86,9 @@ check-docs: .venv/installed-dev
 check-proto:
 	scripts/check-proto
 
+check-deploy: .venv-deploy/installed
+	scripts/check-deploy .venv-deploy
+
 format: .venv/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -87,6 +99,9 @@ proto: .venv-proto/installed
 docs: .venv/installed-dev
 	mkdir -p docs
 	$(BIN)/python -m gradwire.opset.reference > docs/opset.md
+
+prometheus-rule:
+	scripts/prometheus-rule > deploy/kubernetes/components/monitoring/prometheus-rule.yaml
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
@@ -101,7 +116,7 @@ lock: .venv/installed-dev
 	deploy/image/lock $(ARGS)
 
 clean:
-	rm -rf .venv .venv-proto .venv-wheel .venv-floor build dist
+	rm -rf .venv .venv-proto .venv-deploy .venv-wheel .venv-floor build dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find client server tests examples benchmarks -name __pycache__ -type d -prune \
 		-exec rm -rf {} + 2>/dev/null || true

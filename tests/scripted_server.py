@@ -43,7 +43,9 @@ class ScriptedServer(service_pb2_grpc.DerivativeServiceServicer):
     Usually Prepare answers with a plan, and Compute with the inputs of the request.
     """
 
-    def __init__(self, address: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self, address: str = "127.0.0.1:0", credentials: grpc.ServerCredentials | None = None
+    ) -> None:
         self.asked: list[Asked] = []
         self._script: dict[str, deque[Answer]] = defaultdict(deque)
         self._always: dict[str, Answer] = {}
@@ -54,10 +56,15 @@ class ScriptedServer(service_pb2_grpc.DerivativeServiceServicer):
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", 64 * 2**20),
                 ("grpc.max_send_message_length", -1),
+                # As our servers have it; a balancer's signs of life are not too many.
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ],
         )
         service_pb2_grpc.add_DerivativeServiceServicer_to_server(self, self._server)
-        port = self._server.add_insecure_port(address)
+        if credentials is None:
+            port = self._server.add_insecure_port(address)
+        else:
+            port = self._server.add_secure_port(address, credentials)
         self.target = address if address.startswith("unix:") else f"127.0.0.1:{port}"
 
     def __enter__(self) -> Self:

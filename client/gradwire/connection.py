@@ -143,9 +143,9 @@ def connect(
             encrypted.
         token: What the server knows the caller by; or a function that returns
             it, called at each attempt; or a ``pathlib.Path`` to a file whose
-            first line it is, read at each attempt. Without TLS it is sent only
-            to this machine's own addresses, unless ``tls=False`` says that the
-            network is trusted.
+            first line it is, read again when that has changed. Without TLS it is
+            sent only to this machine's own addresses, unless ``tls=False`` says
+            that the network is trusted.
         timeout: Seconds that one run may take.
         affinity: Balancers send calls with the same affinity to the same server.
             By default they go by the program.

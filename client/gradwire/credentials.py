@@ -147,7 +147,7 @@ def _check_certificates(tls: TLS, certificates: Certificates) -> None:
             continue
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.load_verify_locations(cadata=data.decode("ascii", "replace"))
+            context.load_verify_locations(cadata=data.decode("ascii", "ignore"))
         except (ssl.SSLError, ValueError):
             raise InvalidInputError(
                 f"`{name}` must be a file of certificates in PEM; got {_shown(path or '')}",
@@ -172,9 +172,7 @@ def _token_source(token: TokenSource) -> Callable[[], str] | None:
     if isinstance(token, str):
         return lambda: _check_token(token)
     if isinstance(token, os.PathLike):
-        path = token
-        # Read at each call: a renewed token counts at once, at the price of some 20 µs.
-        return lambda: _check_token(_first_line(path))
+        return _TokenFile(token)
     if callable(token):
         make = token
         return lambda: _check_token(make())
@@ -185,9 +183,26 @@ def _token_source(token: TokenSource) -> Callable[[], str] | None:
     )
 
 
-def _first_line(path: os.PathLike[str]) -> str:
-    lines = (_read("token", path) or b"").decode("utf-8", "replace").split()
-    return lines[0] if lines else ""
+class _TokenFile:
+    """Returns the token on a file's first line; reads it again when the file has changed."""
+
+    def __init__(self, path: os.PathLike[str]) -> None:
+        self._path = path
+        self._read: tuple[object, str] = (None, "")
+
+    def __call__(self) -> str:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            stamp = None  # reading it says what is wrong
+        else:
+            stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        known, token = self._read
+        if stamp is None or stamp != known:
+            lines = (_read("token", self._path) or b"").decode("utf-8", "replace").split()
+            token = _check_token(lines[0] if lines else "")
+            self._read = stamp, token
+        return token
 
 
 def _check_token(token: object) -> str:

@@ -36,6 +36,10 @@ MAX_MESSAGE_BYTES = 64 * 2**20
 """The largest request and the largest answer, at both ends."""
 MAX_REMEMBERED_PLANS = 4096
 
+_MAX_MOVES = 8
+# How often a program too large to travel inline is prepared for one call: behind
+# a balancer, one server may prepare it and another be asked to run it.
+
 _POLL_SECONDS = 10
 # While it compiles, the server is asked again this often, so that no proxy on
 # the way takes the call for dead.
@@ -171,16 +175,19 @@ class Exchange:
     ) -> pb.ComputeResponse:
         """Sends the program along: the server no longer holds its plan."""
         inline = self._prepare_request(program, ())
-        if request.ByteSize() + inline.ByteSize() + 1024 > MAX_MESSAGE_BYTES:
-            request.plan_id = self._prepare_within(program, key, call, more_seconds)
-        else:
+        fits = request.ByteSize() + inline.ByteSize() + 1024 <= MAX_MESSAGE_BYTES
+        if fits:
             request.inline.CopyFrom(inline)
             call.deadline += more_seconds
-        try:
-            return self._send(call, "Compute", request, pb.ComputeResponse)
-        except PlanNotFoundError as error:
-            text = f"`{self._transport.target}`: a plan was forgotten as soon as it was made"
-            raise InternalError(text, call_id=call.id) from error
+        for _ in range(1 if fits else _MAX_MOVES):
+            if not fits:
+                request.plan_id = self._prepare_within(program, key, call, more_seconds)
+            try:
+                return self._send(call, "Compute", request, pb.ComputeResponse)
+            except PlanNotFoundError as error:
+                forgotten = error
+        text = f"`{self._transport.target}`: a plan was forgotten as soon as it was made"
+        raise InternalError(text, call_id=call.id) from forgotten
 
     def _prepare_request(self, program: bytes, batch_sizes: Sequence[int]) -> pb.PrepareRequest:
         request = pb.PrepareRequest(

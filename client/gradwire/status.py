@@ -62,12 +62,17 @@ _RETRYABLE = {
     grpc.StatusCode.CANCELLED,
 }
 
+_OTHER_NAME = (
+    "the server's certificate is for another name; where that is right, `server_name` of "
+    "gradwire.TLS says which"
+)
+
 # gRPC's words for a handshake that failed, and ours. Nothing is decided by them.
 _HINTS = {
     "CERTIFICATE_VERIFY_FAILED": "the server's certificate does not come from an authority that "
     "`tls` names, or its time is over",
-    "Hostname Verification": "the server's certificate is for another name; where that is right, "
-    "`server_name` of gradwire.TLS says which",
+    "Hostname Verification": _OTHER_NAME,
+    "not in peer certificate": _OTHER_NAME,
     "WRONG_VERSION_NUMBER": "the server there does not encrypt, and wants no `tls`",
 }
 _CLOSED_WORDS = ("Socket closed", "reset by peer", "Broken pipe")
@@ -124,7 +129,7 @@ def _foreign_failure(call: grpc.Call, target: str, call_id: str, encrypted: bool
         reason=Reason.ERROR_REASON_UNSPECIFIED,
         call_id=call_id,
     )
-    return Failure(error, retryable=code in _RETRYABLE)
+    return Failure(error, retryable=code in _RETRYABLE or _was_cut(code, text))
 
 
 def _hint(text: str, encrypted: bool) -> str:
@@ -135,6 +140,14 @@ def _hint(text: str, encrypted: bool) -> str:
     if not hints and any(words in text for words in _CLOSED_WORDS):
         hints = [_CLOSED_HINTS[encrypted]]
     return f". Probably {hints[0]}" if hints else ""
+
+
+def _was_cut(code: grpc.StatusCode, text: str) -> bool:
+    """Says whether a balancer has ended a call whose answer had begun: its server was lost.
+
+    gRPC has no status of its own for this, only words.
+    """
+    return code is grpc.StatusCode.INTERNAL and "RST_STREAM" in text
 
 
 def _status_of(call: grpc.Call) -> status_pb2.Status | None:

@@ -1,16 +1,18 @@
 #!/bin/bash
 # Ends this Envoy in good order, from within its container: before Kubernetes
 # sends SIGTERM (lifecycle.preStop), or by hand. Readiness fails at once, clients
-# are told to connect elsewhere as they make calls, calls in flight go on; it
-# returns when there are none, or after so many seconds.
+# are told to connect elsewhere as they make calls, and no connection is taken
+# after --drain-time-s; calls in flight go on. It returns when there are none, or
+# after so many seconds.
 #
 # The image has bash and no curl; the admin interface takes POST.
 set -euo pipefail
 seconds=${1:-60}
-port=${2:-9901}
+admin_port=${2:-9901}
+calls_port=${3:-8700}
 
 admin() {
-  exec 3<>"/dev/tcp/127.0.0.1/$port"
+  exec 3<>"/dev/tcp/127.0.0.1/$admin_port"
   printf '%s /%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$1" "$2" >&3
   cat <&3
   exec 3>&-
@@ -20,10 +22,11 @@ admin POST healthcheck/fail >/dev/null
 admin POST 'drain_listeners?graceful' >/dev/null
 while ((SECONDS < seconds)); do
   sleep 0.5
-  # The port is closed at the end of --drain-time-s.
-  if ! admin GET listeners | grep -q '^calls::' &&
+  # It takes no more connections after --drain-time-s.
+  if ! (: <>"/dev/tcp/127.0.0.1/$calls_port") 2>/dev/null &&
     admin GET 'stats?filter=^http.calls.downstream_rq_active$' | grep -q 'active: 0'; then
     exit 0
   fi
 done
 echo "drain: calls are still in flight after $seconds s" >&2
+exit 1

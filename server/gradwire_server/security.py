@@ -202,7 +202,7 @@ def _read_authorities(name: str, path: str) -> bytes:
     data = _read(name, path)
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_verify_locations(cadata=data.decode("ascii", "replace"))
+        context.load_verify_locations(cadata=data.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as error:
         raise CredentialError(
             f"`{name}` must hold certificates in PEM; got {_shown(path)} ({_cause(error)})"

@@ -215,10 +215,11 @@ class Settings:
             ("tls_key", "tls_cert"),
             ("tls_client_ca", "tls_cert"),
         ):
-            if getattr(self, name) and not getattr(self, needed):
-                raise SettingsError(
-                    f"`{name}` must come with `{needed}`; got {getattr(self, name)!r} alone"
-                )
+            value = getattr(self, name)
+            if value and not getattr(self, needed):
+                # A key may have been given in place of its path.
+                shown = "a value" if name == "tls_key" else repr(value)
+                raise SettingsError(f"`{name}` must come with `{needed}`; got {shown} alone")
 
     def _numbers(self) -> Iterator[tuple[str, float]]:
         for part in (self, self.program):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from gradwire.connection import Connection, connect, current_connection
-from gradwire.errors import InvalidInputError, UnavailableError, UnsupportedError, VersionError
+from gradwire.errors import InvalidInputError, UnavailableError, VersionError
 from gradwire.opset import OPSET_VERSION
 from scripted_server import ScriptedServer, after, info
 
@@ -84,13 +84,6 @@ def test_silence_is_found_out_in_five_seconds() -> None:
         with pytest.raises(UnavailableError, match=target):
             connect(target)
         assert 4 < time.monotonic() - start < 6
-
-
-@pytest.mark.parametrize("name", ["tls", "token"])
-def test_what_is_not_offered_is_refused(name: str) -> None:
-    """Nobody believes himself safe who isn't."""
-    with pytest.raises(UnsupportedError, match=f"`{name}`"):
-        connect("127.0.0.1:1", **{name: "x"})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,16 @@ def test_a_program_too_large_to_send_along_is_prepared_again(
     connection.compute(program, inputs)
     methods = [asked.method for asked in server.asked]
     assert methods == ["Prepare", "Compute", "Compute", "Prepare", "Compute"]
+    # Behind a balancer the two may meet different servers.
+    server.asked.clear()
+    server.then("Compute", FORGOTTEN, FORGOTTEN, FORGOTTEN)
+    connection.compute(program, inputs)
+    assert [asked.method for asked in server.asked] == [*["Compute", "Prepare"] * 3, "Compute"]
+    server.asked.clear()
+    server.always("Compute", FORGOTTEN)
+    with pytest.raises(InternalError, match="forgotten"):
+        connection.compute(program, inputs)
+    assert len(server.requests("Prepare")) == exchange._MAX_MOVES
 
 
 def test_a_server_that_forgets_everything_is_at_fault(

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import gradwire as gw
-from deploy.fleet import Fleet, X, sines, slow
+from deploy.fleet import Fleet, X, check_sines, sines, slow
 from deploy.gateway import DEPLOY, Gateway, deployed, on_loopback
 from deploy.traffic import Traffic
 from server_process import eventually
@@ -53,7 +52,8 @@ def test_a_server_that_is_killed_loses_no_call(fleet: Fleet) -> None:
         assert eventually(lambda: fleet.gateway.well() == {live}, 10)
         traffic.go_on(20)
         tried_again = fleet.gateway.count("cluster.gradwire.upstream_rq_retry")
-        assert set(traffic.go_on(200)) == {live}
+        time.sleep(1.5)  # for this long, Envoy may hold changes of health back
+        assert set(traffic.go_on(100)) == {live}
         assert fleet.gateway.count("cluster.gradwire.upstream_rq_retry") == tried_again
         fleet.restore()
         assert eventually(lambda: dead in traffic.go_on(50), 30)
@@ -153,19 +153,14 @@ def test_a_server_that_freezes_is_left(fleet: Fleet) -> None:
 
 def test_all_servers_may_be_gone_for_a_while(fleet: Fleet) -> None:
     """Callers wait, within their deadlines, until there is one again."""
-    for server in fleet.servers.values():
-        server.end(signal.SIGKILL)
-    with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(lambda: _compute_once(fleet))
+    with fleet.connect() as connection, ThreadPoolExecutor(1) as pool:
+        for server in fleet.servers.values():
+            server.end(signal.SIGKILL)
+        call = pool.submit(connection.compute, sines(1), [X])
         time.sleep(0.5)
         assert not call.done()
         fleet.restore()
-        np.testing.assert_allclose(call.result(60), np.sin(X))
-
-
-def _compute_once(fleet: Fleet) -> object:
-    with fleet.connect() as connection:
-        return connection.compute(sines(1), [X]).outputs[0]
+        check_sines(call.result(60).outputs[0], 1)
 
 
 def test_an_envoy_that_is_drained_loses_no_call(fleet: Fleet, tmp_path: Path) -> None:
@@ -185,7 +180,8 @@ def test_an_envoy_that_is_drained_loses_no_call(fleet: Fleet, tmp_path: Path) ->
             call = pool.submit(connection.compute, program, [X])
             time.sleep(0.2)
             assert not call.done()
-            drain = [DEPLOY / "envoy" / "drain.sh", "60", str(leaving.admin_port)]
+            ports = [str(leaving.admin_port), leaving.target.rpartition(":")[2]]
+            drain = [DEPLOY / "envoy" / "drain.sh", "60", *ports]
             done = subprocess.run(drain, timeout=90, check=False, stderr=subprocess.PIPE)
             assert (done.returncode, done.stderr) == (0, b"")
             assert call.done()

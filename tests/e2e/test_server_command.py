@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent import futures
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,12 @@ import grpc
 import numpy as np
 import pytest
 
+import gradwire as gw
+from certificates import Authority
+from gradwire.ir import encode_program
 from gradwire.v1 import service_pb2 as pb
 from programs import chain, function, node, program, vector
+from secured import write_tokens
 from server_process import eventually
 from serving import Stub, inline, outputs, prepare_request
 
@@ -29,8 +34,8 @@ COMMAND = [sys.executable, "-P", "-W", "error", "-m", "gradwire_server"]
 
 
 @contextmanager
-def _started(*flags: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GRADWIRE_")}
+def _started(*flags: str, umask: int = -1, **more: str) -> Iterator[subprocess.Popen[str]]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GRADWIRE_")} | more
     process = subprocess.Popen(
         [*COMMAND, *flags],
         env=environment,
@@ -38,7 +43,7 @@ def _started(*flags: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
+        umask=umask,
     )
     try:
         yield process
@@ -237,6 +242,8 @@ def test_only_its_user_reaches_a_socket(flags: list[str], tmp_path: Path) -> Non
     ("arguments", "code", "text"),
     [
         (["--listen", "0.0.0.0:0"], 2, "`listen` must be a loopback address"),
+        (["--tls-cert", "/none"], 2, "`tls_cert` must come with `tls_key`"),
+        (["--token-file", "/none", "--cache-dir", "off"], 1, "`token_file` must be a file that"),
         (["--max-plans", "0"], 2, "`max_plans` must be at least 1; got 0"),
         (["--no-such-flag"], 2, "--no-such-flag"),
         (["--cache-dir", "/dev/null"], 1, "`cache_dir`"),
@@ -251,6 +258,34 @@ def test_a_server_that_can_not_start_says_why(arguments: list[str], code: int, t
     assert output == ""
     assert "Traceback" not in log
     assert text in log.splitlines()[-1]
+
+
+def test_flags_and_variables_name_certificates_and_tokens(flags: list[str], tmp_path: Path) -> None:
+    """Calls in flight are still answered when it is ended, encrypted as they are."""
+    authority, token = Authority(tmp_path, "authority"), "a-token-of-32-characters-or-less"
+    pair, client = authority.issue("127.0.0.1"), authority.issue("client@gradwire.test")
+    tls = gw.TLS(ca=authority.ca, cert=client.cert, key=client.key)
+    variable = {"GRADWIRE_SERVER_TOKEN_FILE": str(write_tokens(tmp_path / "tokens", token))}
+    flags[1] = "127.0.0.1:0"
+    flags += ["--tls-cert", pair.cert, "--tls-key", pair.key, "--tls-client-ca", authority.ca]
+    with _started(*flags, "--metrics", "off", **variable) as process:
+        address = _ready(process)["listening"]
+        with pytest.raises(gw.AuthenticationError):
+            gw.connect(address, tls=tls)
+        slow = encode_program(program(chain("sin", 1500, vector(3))))
+        with (
+            gw.connect(address, tls=tls, token=token) as connection,
+            futures.ThreadPoolExecutor(1) as pool,
+        ):
+            plan = pool.submit(connection.prepare, slow)
+            time.sleep(0.3)
+            assert not plan.done()
+            process.send_signal(signal.SIGTERM)
+            assert plan.result(60).id
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert 'status="UNAUTHENTICATED"' in log
+    assert token not in log
 
 
 @pytest.mark.parametrize("missing", ["jax", "grpc_health", "prometheus_client"])

@@ -213,6 +213,26 @@ def test_what_is_in_flight_is_finished(tmp_path: Path) -> None:
             assert not stopping.is_alive()
 
 
+def test_a_server_may_go_on_until_balancers_know(tmp_path: Path) -> None:
+    """For as long as it was told, it says that it ends, and takes calls all the same."""
+    with (
+        serving(tmp_path, metrics="127.0.0.1:0", drain_delay=2.0) as (app, stub),
+        grpc.insecure_channel(app.address) as channel,
+    ):
+        stopping = threading.Thread(target=app.stop)
+        start = time.monotonic()
+        stopping.start()
+        assert eventually(lambda: _health(channel, SERVICE_NAME) == Status.NOT_SERVING)
+        with pytest.raises(urllib.error.HTTPError) as page:
+            urllib.request.urlopen(f"{app.metrics_url}/readyz", timeout=10)
+        with page.value:
+            assert (page.value.code, page.value.read()) == (503, b"leaving\n")
+        stub.Compute(inline(SIN, X), timeout=60)
+        stopping.join(30)
+        assert not stopping.is_alive()
+        assert time.monotonic() - start >= 2.0
+
+
 def test_a_grace_that_is_over_ends_calls(tmp_path: Path) -> None:
     """They are cancelled; the answer of stop says that something goes on."""
     with serving(tmp_path) as (app, stub), compilers_blocked(app):

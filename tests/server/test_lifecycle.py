@@ -24,6 +24,21 @@ def test_calls_are_taken_only_while_serving() -> None:
     assert lifecycle.calls == 1
 
 
+def test_calls_are_taken_while_leaving() -> None:
+    """Up to the same bounds; whoever isn't serving has nothing to leave."""
+    lifecycle = Lifecycle(1, 100)
+    assert not lifecycle.leave_rotation()
+    lifecycle.serve()
+    assert lifecycle.leave_rotation()
+    assert lifecycle.state is State.LEAVING
+    lifecycle.enter(1)
+    with pytest.raises(OverloadedError, match="`max_calls` is 1"):
+        lifecycle.enter(1)
+    assert not lifecycle.leave_rotation()
+    lifecycle.drain()
+    assert not lifecycle.leave_rotation()
+
+
 def test_calls_are_bounded() -> None:
     """At the bound they are taken, one over it is refused, and one that leaves makes room."""
     lifecycle = Lifecycle(2, 100)

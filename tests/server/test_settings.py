@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,14 +59,16 @@ def test_a_number_is_read_from_flag_and_environment(owner: type, name: str, kind
 def test_a_number_has_a_least_value(owner: type, name: str, kind: str) -> None:
     """It may be that, and no less; not-a-number is less than anything."""
     flag = "--" + name.replace("_", "-")
-    least = 0 if name in ("grace", "max_device_bytes") else 1
+    least = 0 if name in ("grace", "drain_delay", "max_device_bytes") else 1
     assert _get(parse_settings([flag, str(least)], {}), owner, name) == least
     for wrong in (str(least - 1), *(["nan"] if kind == "float" else [])):
         with pytest.raises(SettingsError, match=f"`{name}` must be at least {least}"):
             parse_settings([flag, wrong], {})
 
 
-@pytest.mark.parametrize("name", ["grace", "default_prepare_seconds", "default_compute_seconds"])
+@pytest.mark.parametrize(
+    "name", ["grace", "drain_delay", "default_prepare_seconds", "default_compute_seconds"]
+)
 def test_a_time_is_bounded(name: str) -> None:
     """Times that the operating system can't wait for are refused."""
     assert getattr(Settings(**{name: 1e6}), name) == 1e6
@@ -79,7 +82,8 @@ def test_limits_are_all_reported() -> None:
     limits = Settings(max_plans=7, program=ProgramLimits(max_nodes=9)).limits()
     assert limits["max_plans"] == 7
     assert limits["max_nodes"] == 9
-    assert {name for _, name, _ in NUMBERS} - set(limits) == {"compile_workers", "grace"}
+    others = {"compile_workers", "grace", "drain_delay"}
+    assert {name for _, name, _ in NUMBERS} - set(limits) == others
 
 
 @pytest.mark.parametrize(
@@ -92,11 +96,56 @@ def test_local_addresses_are_served(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["0.0.0.0:8701", "[::]:8701", "10.0.0.1:8701", "gpu-box:8701"])
 def test_the_network_is_served_only_on_demand(address: str) -> None:
-    """Since nothing is encrypted, neither calls nor metrics go there by default."""
-    for name in ("listen", "metrics"):
-        with pytest.raises(SettingsError, match=f"`{name}` must be a loopback address"):
-            Settings(**{name: address})
-        assert getattr(Settings(**{name: address}, allow_plaintext_network=True), name) == address
+    """Calls and metrics each need a flag of their own, and TLS is for calls alone."""
+    tls = {"tls_cert": "c", "tls_key": "k"}
+    for name, flag in (
+        ("listen", "allow_plaintext_network"),
+        ("metrics", "allow_plaintext_metrics"),
+    ):
+        other = {"allow_plaintext_network": True, "allow_plaintext_metrics": True, flag: False}
+        for values in ({}, other, *([{**tls, **other}] if name == "metrics" else [])):
+            with pytest.raises(SettingsError, match=f"`{name}` must be a loopback address") as got:
+                Settings(**{name: address}, **values)
+            assert repr(address) in str(got.value)
+            assert "`--" + flag.replace("_", "-") + "`" in str(got.value)
+        assert getattr(Settings(**{name: address, flag: True}), name) == address
+    assert Settings(listen=address, **tls).listen == address
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"tls_cert": "c"}, "`tls_cert` must come with `tls_key`; got 'c' alone"),
+        ({"tls_key": "k"}, "`tls_key` must come with `tls_cert`; got a value alone"),
+        ({"tls_client_ca": "a"}, "`tls_client_ca` must come with `tls_cert`; got 'a' alone"),
+        ({"tls_cert": "c", "tls_client_ca": "a"}, "`tls_cert` must come with `tls_key`"),
+    ],
+)
+def test_parts_of_tls_come_together(values: dict[str, str], text: str) -> None:
+    """Nobody serves in the open who has named a certificate; empty is not there."""
+    with pytest.raises(SettingsError) as caught:
+        Settings(**values)
+    assert str(caught.value).startswith(text)
+    whole = {"tls_cert": "c", "tls_key": "k", "tls_client_ca": "a", "token_file": "t"}
+    flags = [part for name, v in whole.items() for part in ("--" + name.replace("_", "-"), v)]
+    settings = parse_settings(flags, {})
+    assert {name: getattr(settings, name) for name in whole} == whole
+    variables = {f"GRADWIRE_SERVER_{name.upper()}": "" for name in whole}
+    assert parse_settings([], variables).tls_cert == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "in_the_open"),
+    [
+        ({"listen": "127.0.0.1:1"}, False),
+        ({"listen": "unix:/s"}, False),
+        ({"listen": "10.0.0.1:1", "allow_plaintext_network": True}, True),
+        ({"listen": "10.0.0.1:1", "tls_cert": "c", "tls_key": "k"}, False),
+    ],
+)
+def test_it_is_known_who_can_read_along(values: dict[str, Any], in_the_open: bool) -> None:
+    """Others can, on a network without TLS."""
+    assert Settings(**values).listens_in_the_open is in_the_open
 
 
 @pytest.mark.parametrize("address", ["", "8701", ":8701", "localhost", "localhost:x", "::1:80",

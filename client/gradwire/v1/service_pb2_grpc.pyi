@@ -5,7 +5,8 @@ The service: prepare a program once, compute with it many times.
 
 Every call carries the metadata `gradwire-route`: the hex SHA-256 of the
 program bytes and the precision, or a key of the caller's choice. Balancers
-hash it, so that a program stays where it was compiled.
+hash it, so that a program stays where it was compiled. To a server that was
+started with tokens it also carries `authorization`: `Bearer TOKEN`.
 """
 
 from collections import abc as _abc

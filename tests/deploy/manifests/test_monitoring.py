@@ -1,0 +1,46 @@
+"""Prometheus finds the pods, and the cluster's rules are those of deploy/prometheus."""
+
+import pytest
+
+from deploy.manifests.objects import CLUSTER, DEPLOY, matches, of_kind, read
+
+RULES = DEPLOY / "prometheus" / "alerts.yml"
+ADAPTER = DEPLOY / "kubernetes" / "components" / "autoscaling" / "adapter-rules.yaml"
+
+
+@pytest.mark.parametrize("name", CLUSTER)
+def test_the_rules_are_those_of_prometheus(name: str) -> None:
+    """The operator gets the same rules as the Prometheus of compose and of the tests."""
+    (rule,) = of_kind(name, "PrometheusRule")
+    assert rule["spec"] == read(RULES)
+    assert rule["spec"]["groups"]
+
+
+@pytest.mark.parametrize("name", CLUSTER)
+def test_monitors_find_services(name: str) -> None:
+    """A ServiceMonitor finds one service, and scrapes a port that has the name it uses."""
+    for monitor in of_kind(name, "ServiceMonitor"):
+        selector = monitor["spec"]["selector"]["matchLabels"]
+        services = of_kind(name, "Service")
+        (service,) = (s for s in services if matches(selector, s["metadata"]["labels"]))
+        (endpoint,) = monitor["spec"]["endpoints"]
+        assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+
+
+@pytest.mark.parametrize("name", CLUSTER)
+def test_autoscaling_has_its_metrics(name: str) -> None:
+    """What the autoscaler asks for the adapter offers, from rules that Prometheus records."""
+    (scaler,) = of_kind(name, "HorizontalPodAutoscaler")
+    wanted = {entry["pods"]["metric"]["name"] for entry in scaler["spec"]["metrics"]}
+    offered = {rule["name"]["as"]: rule for rule in read(ADAPTER)["rules"]}
+    assert wanted == offered.keys()
+    recorded = {
+        rule["record"]
+        for group in read(RULES)["groups"]
+        for rule in group["rules"]
+        if "record" in rule
+    }
+    for rule in offered.values():
+        series = rule["seriesQuery"].partition("{")[0]
+        assert series in recorded
+        assert f"({series}{{<<.LabelMatchers>>}})" in rule["metricsQuery"]
