@@ -93,6 +93,17 @@ def test_compose_and_kubernetes_agree() -> None:
                 assert own[key] == theirs[key], (name, key)
 
 
+def test_prometheus_finds_the_services() -> None:
+    """The names that Prometheus scrapes are services, on a network that it is on."""
+    config = read(DEPLOY / "prometheus" / "prometheus.yml")
+    sources = [
+        source for job in config["scrape_configs"] for source in job.get("dns_sd_configs", [])
+    ]
+    assert sources
+    for name in (name for source in sources for name in source["names"]):
+        assert set(SERVICES[name]["networks"]) & set(SERVICES["prometheus"]["networks"]), name
+
+
 def test_envoy_finds_the_server() -> None:
     """One of the names that Envoy asks for is the server's."""
     config = (DEPLOY / "envoy" / "envoy.yaml").read_text()

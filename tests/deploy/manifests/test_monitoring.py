@@ -5,6 +5,7 @@ import pytest
 from deploy.manifests.objects import CLUSTER, DEPLOY, matches, of_kind, read
 
 RULES = DEPLOY / "prometheus" / "alerts.yml"
+PROMETHEUS = DEPLOY / "prometheus" / "prometheus.yml"
 ADAPTER = DEPLOY / "kubernetes" / "components" / "autoscaling" / "adapter-rules.yaml"
 
 
@@ -18,13 +19,17 @@ def test_the_rules_are_those_of_prometheus(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLUSTER)
 def test_monitors_find_services(name: str) -> None:
-    """A ServiceMonitor finds one service, and scrapes a port that has the name it uses."""
+    """A ServiceMonitor finds one service and a port of it, as a job that compose has, too."""
+    jobs = {job["job_name"]: job for job in read(PROMETHEUS)["scrape_configs"]}
     for monitor in of_kind(name, "ServiceMonitor"):
         selector = monitor["spec"]["selector"]["matchLabels"]
         services = of_kind(name, "Service")
         (service,) = (s for s in services if matches(selector, s["metadata"]["labels"]))
         (endpoint,) = monitor["spec"]["endpoints"]
-        assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+        (port,) = (p for p in service["spec"]["ports"] if p["name"] == endpoint["port"])
+        job = jobs[service["metadata"]["name"]]
+        assert [port["port"]] == [source["port"] for source in job["dns_sd_configs"]]
+        assert endpoint["path"] == job.get("metrics_path", "/metrics")
 
 
 @pytest.mark.parametrize("name", CLUSTER)
