@@ -194,6 +194,7 @@ def test_a_new_server_is_warm_from_records(tmp_path: Path) -> None:
         assert container.metric("gradwire_executables_compiled_total") == len(COUNTS)
 
 
+@confined
 def test_a_stop_while_it_starts_is_obeyed(tmp_path: Path) -> None:
     """As process 1, too, which gets no signal that it doesn't ask for."""
     container = Container(tmp_path, "starts", {volume(tmp_path / "cache"): CACHE})
