@@ -81,7 +81,12 @@ def failure_of(error: grpc.RpcError, *, target: str, call_id: str) -> Failure:
         metadata={entry.name: entry.value for entry in detail.metadata},
         call_id=detail.call_id or call_id,
     )
-    return Failure(failed, retryable, _retry_after(status) if retryable else None)
+    return Failure(
+        failed,
+        retryable,
+        _retry_after(status) if retryable else None,
+        refused=isinstance(failed, OverloadedError),
+    )
 
 
 def _foreign_failure(call: grpc.Call, target: str, call_id: str) -> Failure:
