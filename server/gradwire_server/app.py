@@ -13,7 +13,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from gradwire_server import devices
+from gradwire_server.admission import Admission, Bound
 from gradwire_server.batching import BatchLimits
+from gradwire_server.door import Door
 from gradwire_server.engine import Engine
 from gradwire_server.gate import Gate
 from gradwire_server.info import describe_server
@@ -69,7 +71,7 @@ class App:
         devices.set_up_jax()
         self.settings = settings
         self.address = ""
-        self.lifecycle = Lifecycle(settings.max_calls, settings.max_bytes_in_flight)
+        self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
         self.workers = Workers(settings.compile_workers, settings.max_waiting_compiles)
         self.programs = Programs(
             self.workers,
@@ -81,10 +83,18 @@ class App:
         self._journal = Journal((self._metrics.observe, log_calls))
         self._monitor: Monitor | None = None
         self._health = Health()
+        self._executions = Gate(
+            settings.max_executions,
+            settings.max_waiting_executions,
+            "max_waiting_executions",
+            settings.max_wait_percent,
+        )
         self._threads = ThreadPoolExecutor(
             settings.max_calls + _SPARE_THREADS, thread_name_prefix="call"
         )
-        self._server = self._make_server(_make_engine(settings, self.programs))
+        self._server = self._make_server(
+            _make_engine(settings, self.programs, self._executions)
+        )
 
     @property
     def metrics_url(self) -> str | None:
@@ -180,7 +190,13 @@ class App:
             info=lambda: describe_server(settings),
             note=self._journal.add,
         )
-        server.add_generic_rpc_handlers((service.handlers(),))
+        door = Door(
+            service.handlers(),
+            _make_admission(settings),
+            self._executions.expected_wait,
+            self._journal.add,
+        )
+        server.add_generic_rpc_handlers((door,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
@@ -253,12 +269,20 @@ def build(settings: Settings) -> App:
     return App(settings)
 
 
-def _make_engine(settings: Settings, programs: Programs) -> Engine:
+def _make_admission(settings: Settings) -> Admission:
+    computes = settings.max_executions + settings.max_waiting_executions
+    return Admission(
+        Bound("max_calls", settings.max_calls, settings.max_calls),
+        {"Compute": Bound("max_waiting_executions", settings.max_waiting_executions, computes)},
+    )
+
+
+def _make_engine(settings: Settings, programs: Programs, executions: Gate) -> Engine:
     memory = settings.max_device_bytes or devices.list_devices()[0].memory_bytes
     return Engine(
         programs,
         BatchLimits(settings.max_batch_rows, settings.max_message_bytes, memory, settings.program),
-        Gate(settings.max_executions, settings.max_waiting_executions, "max_waiting_executions"),
+        executions,
         Gate(settings.max_waiting_calls, 0, "max_waiting_calls"),
         settings.max_batch_sizes,
     )

@@ -1,35 +1,62 @@
-"""Bounds how many do a thing at once, and how many wait to."""
+"""Bounds how many do a thing at once, and how many wait to, and for how long."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 
 from gradwire.errors import OverloadedError
 from gradwire_server.deadline import Deadline, late
 
+_WEIGHT = 0.1
+"""That of the newest interval in the mean of those between two turns."""
+
 
 class Gate:
-    """Lets a number of threads in; a bounded number more may wait, first come first served."""
+    """Lets a number of threads in; a bounded number more may wait, first come first served.
 
-    def __init__(self, inside: int, waiting: int, limit: str) -> None:
+    Whoever would have to wait for more than a share of the time that he has
+    left is turned away at once. Without that, a queue that is longer than
+    anybody's patience would have the server compute only what comes too late.
+    """
+
+    def __init__(
+        self,
+        inside: int,
+        waiting: int,
+        limit: str,
+        max_wait_percent: float = 100,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Makes a gate.
 
         Args:
             inside: How many may be inside at once.
             waiting: How many may wait.
             limit: The name of the setting that bounds the waiting.
+            max_wait_percent: For how much of his time somebody may be expected to wait.
+            clock: Seconds, monotonic.
         """
         self._lock = threading.Lock()
         self._free = inside
         self._max_waiting = waiting
         self._waiting: deque[threading.Event] = deque()
         self._limit = limit
+        self._max_wait_percent = max_wait_percent
+        self._clock = clock
+        self._interval = 0.0  # seconds between two turns, while somebody waits
+        self._turn_at: float | None = None
 
     @property
     def waiting(self) -> int:
         """How many wait."""
         return len(self._waiting)
+
+    def expected_wait(self) -> float:
+        """Returns for how many seconds the next to come would wait."""
+        return 0.0 if self._free else self._interval * (len(self._waiting) + 1)
 
     def enter(self, deadline: Deadline, doing: str) -> None:
         """Goes in. Each enter is followed by one leave.
@@ -42,11 +69,7 @@ class Gate:
             if self._free:
                 self._free -= 1
                 return
-            if len(self._waiting) >= self._max_waiting:
-                raise OverloadedError(
-                    f"`{self._limit}` is {self._max_waiting} on this server, and as many wait",
-                    metadata={"limit": self._limit, "allowed": str(self._max_waiting)},
-                )
+            self._check_room(deadline)
             turn = threading.Event()
             self._waiting.append(turn)
         if turn.wait(max(deadline.remaining(), 0.0)):
@@ -61,6 +84,35 @@ class Gate:
         """Goes out, and lets the next one in."""
         with self._lock:
             if self._waiting:
+                self._note_turn()
                 self._waiting.popleft().set()
             else:
+                self._turn_at = None
                 self._free += 1
+
+    def _note_turn(self) -> None:
+        now = self._clock()
+        if self._turn_at is not None:
+            interval = now - self._turn_at
+            weight = _WEIGHT if self._interval else 1.0
+            self._interval += weight * (interval - self._interval)
+        self._turn_at = now
+
+    def _check_room(self, deadline: Deadline) -> None:
+        if len(self._waiting) >= self._max_waiting:
+            raise OverloadedError(
+                f"`{self._limit}` is {self._max_waiting} on this server, and as many wait",
+                metadata={"limit": self._limit, "allowed": str(self._max_waiting)},
+                retry_after=self.expected_wait(),
+            )
+        wait, left = self.expected_wait(), deadline.remaining()
+        if wait > left * self._max_wait_percent / 100:
+            raise OverloadedError(
+                f"`max_wait_percent` is {self._max_wait_percent:g} on this server; the call would "
+                f"wait for about {wait:.3g} s, and has {max(left, 0.0):.3g} s",
+                metadata={
+                    "limit": "max_wait_percent",
+                    "allowed": f"{self._max_wait_percent:g}",
+                },
+                retry_after=wait,
+            )
