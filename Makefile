@@ -11,7 +11,7 @@ BIN := .venv/bin
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-long test-wheel test-floor check check-style check-types \
-	check-imports check-stubs check-docs check-proto format proto docs bench clean
+	check-imports check-stubs check-docs check-proto format proto docs bench load locust clean
 
 help:
 	@echo 'make demo        shows what gradwire does, against a server of its own'
@@ -22,6 +22,8 @@ help:
 	@echo 'make format      rewrites the sources in the house style'
 	@echo 'make proto       generates client/gradwire/v1; make docs generates docs/opset.md'
 	@echo 'make bench       measures'
+	@echo 'make load        finds what a server carries; OUT=folder writes the picture'
+	@echo 'make locust      users of a server: ARGS="--host 127.0.0.1:8701"'
 	@echo 'make clean       removes everything that was built, environments included'
 
 # The stamps stand for .venv with an extra installed, in place.
@@ -85,6 +87,13 @@ docs: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+load: .venv/installed-load
+	$(BIN)/python deploy/load/open_loop.py $(if $(OUT),--out $(OUT)) $(ARGS)
+
+locust: .venv/installed-load
+	@mkdir -p build
+	$(BIN)/locust -f deploy/load/locustfile.py --headless --html build/locust.html $(ARGS)
 
 clean:
 	rm -rf .venv .venv-proto .venv-wheel .venv-floor build dist

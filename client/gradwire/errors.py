@@ -101,9 +101,7 @@ class OverloadedError(GradwireError):
 
     default_reason = Reason.ERROR_REASON_OVERLOADED
 
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, **values: Any
-    ) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, **values: Any) -> None:
         super().__init__(message, **values)
         self.retry_after = retry_after
 

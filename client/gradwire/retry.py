@@ -113,9 +113,7 @@ class Budgets:
     for one connection may be one of many. What can't be reached has no load.
     """
 
-    def __init__(
-        self, refused: RetryBudget | None = None, lost: RetryBudget | None = None
-    ) -> None:
+    def __init__(self, refused: RetryBudget | None = None, lost: RetryBudget | None = None) -> None:
         """Makes budgets; None stands for the usual one."""
         self._refused = refused or RetryBudget(burst=16, per_second=2.0, per_success=0.2)
         self._lost = lost or RetryBudget()

@@ -29,7 +29,7 @@ from gradwire.v1 import error_pb2
 # itself or by something between us and the server.
 FOREIGN: dict[grpc.StatusCode, tuple[type[GradwireError], str]] = {
     grpc.StatusCode.OK: (InternalError, "a call failed with the status OK"),
-    grpc.StatusCode.CANCELLED: (UnavailableError, "the call was cancelled"),
+    grpc.StatusCode.CANCELLED: (UnavailableError, "the server has cancelled the call"),
     grpc.StatusCode.UNKNOWN: (InternalError, "an unknown failure"),
     grpc.StatusCode.INVALID_ARGUMENT: (InvalidProgramError, "the request was refused"),
     grpc.StatusCode.DEADLINE_EXCEEDED: (DeadlineError, "no answer in time"),
@@ -99,7 +99,13 @@ def _foreign_failure(call: grpc.Call, target: str, call_id: str) -> Failure:
         reason=Reason.ERROR_REASON_UNSPECIFIED,
         call_id=call_id,
     )
-    return Failure(error, retryable=code is grpc.StatusCode.UNAVAILABLE)
+    # Nobody here cancels calls. A server of ours that ends, or is flooded, does.
+    cancelled = code is grpc.StatusCode.CANCELLED
+    return Failure(
+        error,
+        retryable=cancelled or code is grpc.StatusCode.UNAVAILABLE,
+        refused=cancelled,
+    )
 
 
 def _status_of(call: grpc.Call) -> status_pb2.Status | None:

@@ -49,7 +49,11 @@ def main() -> int:
             where = f"server at {options.target}, generators on {len(cores)} cores here"
         count = partial(served_calls, options.metrics) if options.metrics else lambda: None
         target = Target(
-            options.target, options.tls_ca, options.tls_cert, options.tls_key, options.token_file
+            options.target,
+            options.tls_ca,
+            options.client_cert,
+            options.client_key,
+            options.token_file,
         )
         processes = options.processes or len(cores)
         try:
@@ -160,8 +164,8 @@ def _parse() -> argparse.Namespace:
     add("--target", metavar="HOST:PORT", help="a server that runs; else one is started")
     add("--metrics", metavar="URL", help="its /metrics page, to see what it computes in vain")
     add("--tls-ca", metavar="FILE", help="the authority that its certificate must be from")
-    add("--tls-cert", metavar="FILE", help="the caller's certificate, for mutual TLS")
-    add("--tls-key", metavar="FILE", help="the key of that certificate")
+    add("--client-cert", metavar="FILE", help="the caller's certificate, for mutual TLS")
+    add("--client-key", metavar="FILE", help="the key of that certificate")
     add("--token-file", metavar="FILE", help="the caller's token")
     add("--mix", choices=sorted(MIXES), default="mixed", help="what is called")
     add("--deadline", type=float, default=1.0, help="seconds in which an answer is of use")

@@ -92,9 +92,7 @@ class App:
         self._threads = ThreadPoolExecutor(
             settings.max_calls + _SPARE_THREADS, thread_name_prefix="call"
         )
-        self._server = self._make_server(
-            _make_engine(settings, self.programs, self._executions)
-        )
+        self._server = self._make_server(_make_engine(settings, self.programs, self._executions))
 
     @property
     def metrics_url(self) -> str | None:
@@ -171,10 +169,14 @@ class App:
         settings = self.settings
         server = grpc.server(
             self._threads,
-            maximum_concurrent_rpcs=settings.max_pending_calls,
+            maximum_concurrent_rpcs=settings.max_calls + settings.max_pending_calls,
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", settings.max_message_bytes),
+                # Calls that nobody has looked at yet wait in gRPC's core; past the
+                # first number some are cancelled there, past the second all.
+                ("grpc.server.max_pending_requests", settings.max_pending_calls // 2),
+                ("grpc.server.max_pending_requests_hard_limit", settings.max_pending_calls),
                 ("grpc.so_reuseport", 0),  # two servers on one port would share its calls
                 # Clients may ask every half minute whether a long call goes on,
                 # and callers who have vanished are found out.
@@ -192,7 +194,7 @@ class App:
         )
         door = Door(
             service.handlers(),
-            _make_admission(settings),
+            _make_admission(settings, self._executions),
             self._executions.expected_wait,
             self._journal.add,
         )
@@ -269,11 +271,13 @@ def build(settings: Settings) -> App:
     return App(settings)
 
 
-def _make_admission(settings: Settings) -> Admission:
+def _make_admission(settings: Settings, executions: Gate) -> Admission:
     computes = settings.max_executions + settings.max_waiting_executions
+    crowded = Bound("max_wait_percent", settings.max_wait_percent, text="and calls wait for longer")
     return Admission(
         Bound("max_calls", settings.max_calls, settings.max_calls),
         {"Compute": Bound("max_waiting_executions", settings.max_waiting_executions, computes)},
+        {"Compute": lambda: crowded if executions.is_crowded() else None},
     )
 
 

@@ -17,6 +17,11 @@ from gradwire_server.admission import Admission, Bound
 from gradwire_server.record import CallRecord
 from gradwire_server.status import describe, to_grpc
 
+MAX_REFUSALS_PER_SECOND = 1000
+"""More are left to gRPC's core, which refuses at a seventh of the cost, without saying when
+to come again. It does so while its queue of calls that nobody has asked for is full."""
+
+_REFUSALS_AT_ONCE = 20
 _SAME_ANSWER_SECONDS = 0.01
 """For so long those who are refused get the same answer: to write one takes as long as to
 send one."""
@@ -56,6 +61,7 @@ class Door(grpc.GenericRpcHandler):
         self._note = note
         self._entrances: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
         self._refusals: dict[tuple[str, str], _Refusal] = {}
+        self._next_refusal_at = 0.0
 
     def service(
         self, details: grpc.HandlerCallDetails
@@ -69,7 +75,18 @@ class Door(grpc.GenericRpcHandler):
                 return handler
             entrance = self._entrances[path] = self._entrance(path, handler.unary_unary)
         bound = self._admission.enter(_name(path))
-        return entrance if bound is None else self._refusal(path, bound)
+        if bound is None:
+            return entrance
+        self._pace()
+        return self._refusal(path, bound)
+
+    def _pace(self) -> None:
+        """Holds gRPC's thread up if there have been too many refusals lately."""
+        now = time.monotonic()
+        earliest = now - _REFUSALS_AT_ONCE / MAX_REFUSALS_PER_SECOND
+        self._next_refusal_at = max(self._next_refusal_at, earliest) + 1 / MAX_REFUSALS_PER_SECOND
+        if self._next_refusal_at > now:
+            time.sleep(self._next_refusal_at - now)
 
     def _entrance(self, path: str, behaviour: Behaviour) -> grpc.RpcMethodHandler[bytes, bytes]:
         method = _name(path)
@@ -125,15 +142,13 @@ class _Refusal:
         now = time.monotonic()
         if self._status is None or now - self._made_at > _SAME_ANSWER_SECONDS:
             self._status, self._made_at = self._write(), now
-        self._note(
-            CallRecord(self._method, status=self._status.code.name, reason="OVERLOADED")
-        )
+        self._note(CallRecord(self._method, status=self._status.code.name, reason="OVERLOADED"))
         context.abort_with_status(self._status)
 
     def _write(self) -> grpc.Status:
         limit, allowed = self._bound.limit, self._bound.allowed
         error = OverloadedError(
-            f"`{limit}` is {allowed} on this server, and it has as many",
+            f"`{limit}` is {allowed} on this server, {self._bound.text}",
             metadata={"limit": limit, "allowed": str(allowed)},
             retry_after=self._expected_wait(),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -11,7 +12,10 @@ from gradwire.errors import OverloadedError
 from gradwire_server.deadline import Deadline, late
 
 _WEIGHT = 0.1
-"""That of the newest interval in the mean of those between two turns."""
+"""That of the newest value in a mean."""
+
+_EARLY = 0.9
+"""A queue is crowded a little before it turns those away who stand at it."""
 
 
 class Gate:
@@ -44,10 +48,11 @@ class Gate:
         self._max_waiting = waiting
         self._waiting: deque[threading.Event] = deque()
         self._limit = limit
-        self._max_wait_percent = max_wait_percent
+        self._share = max_wait_percent / 100
         self._clock = clock
         self._interval = 0.0  # seconds between two turns, while somebody waits
         self._turn_at: float | None = None
+        self._patience = math.inf  # seconds that those who come have left
 
     @property
     def waiting(self) -> int:
@@ -57,6 +62,15 @@ class Gate:
     def expected_wait(self) -> float:
         """Returns for how many seconds the next to come would wait."""
         return 0.0 if self._free else self._interval * (len(self._waiting) + 1)
+
+    def is_crowded(self) -> bool:
+        """Says whether somebody as patient as those lately would be turned away.
+
+        Whoever asks can refuse a call before its deadline is known, and so at a
+        fraction of the cost. Others who are more patient are refused as well:
+        the queue is long enough without them.
+        """
+        return self.expected_wait() > _EARLY * self._share * self._patience
 
     def enter(self, deadline: Deadline, doing: str) -> None:
         """Goes in. Each enter is followed by one leave.
@@ -69,7 +83,9 @@ class Gate:
             if self._free:
                 self._free -= 1
                 return
-            self._check_room(deadline)
+            left = deadline.remaining()
+            self._note_patience(left)
+            self._check_room(left)
             turn = threading.Event()
             self._waiting.append(turn)
         if turn.wait(max(deadline.remaining(), 0.0)):
@@ -98,21 +114,24 @@ class Gate:
             self._interval += weight * (interval - self._interval)
         self._turn_at = now
 
-    def _check_room(self, deadline: Deadline) -> None:
+    def _note_patience(self, left: float) -> None:
+        if math.isinf(self._patience):
+            self._patience = left
+        self._patience += _WEIGHT * (left - self._patience)
+
+    def _check_room(self, left: float) -> None:
         if len(self._waiting) >= self._max_waiting:
             raise OverloadedError(
                 f"`{self._limit}` is {self._max_waiting} on this server, and as many wait",
                 metadata={"limit": self._limit, "allowed": str(self._max_waiting)},
                 retry_after=self.expected_wait(),
             )
-        wait, left = self.expected_wait(), deadline.remaining()
-        if wait > left * self._max_wait_percent / 100:
+        wait = self.expected_wait()
+        if wait > self._share * left:
+            percent = f"{100 * self._share:g}"
             raise OverloadedError(
-                f"`max_wait_percent` is {self._max_wait_percent:g} on this server; the call would "
-                f"wait for about {wait:.3g} s, and has {max(left, 0.0):.3g} s",
-                metadata={
-                    "limit": "max_wait_percent",
-                    "allowed": f"{self._max_wait_percent:g}",
-                },
+                f"`max_wait_percent` is {percent} on this server; the call would wait for about "
+                f"{wait:.3g} s, and has {max(left, 0.0):.3g} s",
+                metadata={"limit": "max_wait_percent", "allowed": percent},
                 retry_after=wait,
             )

@@ -90,9 +90,10 @@ class Settings:
             bytes: sixteen of the largest. What is still arriving isn't counted.
         max_calls: Calls that are inside at the same time. Each has a thread;
             one more is refused before it is read.
-        max_pending_calls: Calls of all services that gRPC holds, health checks
-            and reflection included; past it gRPC itself refuses, without
-            details.
+        max_pending_calls: Calls of each method that wait to be looked at. Past
+            half of it gRPC's core begins to cancel calls at a seventh of the
+            cost of a refusal with details; a server that is flooded faster than
+            it can refuse goes on computing.
         max_waiting_calls: Calls that wait for a compile at the same time: half
             of all, so that slow programs leave room for those that are ready.
         max_executions: Programs that run at the same time; by default one for
@@ -135,7 +136,7 @@ class Settings:
     max_request_items: int = 65_536
     max_bytes_in_flight: int = 2**30
     max_calls: int = 128
-    max_pending_calls: int = 1024
+    max_pending_calls: int = 256
     max_waiting_calls: int = 64
     max_executions: int = field(default_factory=_default_executions)
     max_waiting_executions: int = 96

@@ -34,9 +34,7 @@ class Knee:
 def is_carried(point: Point) -> bool:
     """Says whether a service carries the rate that was offered."""
     return (
-        point.valid
-        and point.goodput >= MIN_GOODPUT * point.offered
-        and point.p99 <= point.deadline
+        point.valid and point.goodput >= MIN_GOODPUT * point.offered and point.p99 <= point.deadline
     )
 
 

@@ -43,7 +43,11 @@ def draw(measurement: Measurement, path: Path) -> None:
 
 def _draw_latency(axes: Any, points: list[Point]) -> None:
     offered = [point.offered for point in points]
-    for name, label, style in (("p50", "p50", "-o"), ("p99", "p99", "--s"), ("p999", "p99.9", ":^")):
+    for name, label, style in (
+        ("p50", "p50", "-o"),
+        ("p99", "p99", "--s"),
+        ("p999", "p99.9", ":^"),
+    ):
         values = [1e3 * getattr(point, name) for point in points]
         axes.plot(offered, values, style, color=_COLOURS["bare"], label=label, markersize=3)
     if points:

@@ -51,9 +51,7 @@ class Calls:
         """Returns calls of which none has been sent."""
         size = len(due)
         zeros = np.zeros(size)
-        return cls(
-            due, zeros, zeros.copy(), np.zeros(size, np.int8), np.zeros(size, np.int32)
-        )
+        return cls(due, zeros, zeros.copy(), np.zeros(size, np.int8), np.zeros(size, np.int32))
 
     @classmethod
     def join(cls, parts: Sequence[Calls]) -> Calls:

@@ -24,6 +24,7 @@ _METHOD = "/gradwire.v1.DerivativeService/Compute"
 
 _OUTCOMES = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: Outcome.REFUSED,
+    grpc.StatusCode.CANCELLED: Outcome.REFUSED,  # by a server that is flooded
     grpc.StatusCode.DEADLINE_EXCEEDED: Outcome.LATE,
 }
 
