@@ -73,7 +73,7 @@ def work(setup: Setup, pipe: Connection) -> None:
     """Carries out orders until the pipe ends."""
     if setup.cores:
         os.sched_setaffinity(0, setup.cores)
-    worker = _Worker(setup)
+    worker = Worker(setup)
     pipe.send("ready")
     while True:
         try:
@@ -83,7 +83,9 @@ def work(setup: Setup, pipe: Connection) -> None:
         pipe.send(worker.run(order))
 
 
-class _Worker:
+class Worker:
+    """A generator's connections."""
+
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._metadata = setup.target.metadata()
