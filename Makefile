@@ -13,7 +13,7 @@ BIN := .venv/bin
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-long test-deploy test-wheel test-floor check check-style \
 	check-types check-imports check-stubs check-docs check-proto check-deploy format proto docs \
-	prometheus-rule bench clean lock image image-test
+	prometheus-rule bench load locust clean lock image image-test
 
 help:
 	@echo 'make demo        shows what gradwire does, against a server of its own'
@@ -29,6 +29,8 @@ help:
 	@echo 'make image       builds the image of the server; TARGET=cuda the one for GPUs'
 	@echo 'make image-test  builds it, runs it as the manifests do, and tests it; as root'
 	@echo 'make lock        pins what the image installs'
+	@echo 'make load        finds what a server carries; OUT=folder writes the picture'
+	@echo 'make locust      users of a server: ARGS="--host 127.0.0.1:8701"'
 	@echo 'make clean       removes everything that was built, environments included'
 
 # The stamps stand for .venv with an extra installed, in place.
@@ -120,6 +122,13 @@ image-test: .venv/installed-dev
 
 lock: .venv/installed-dev
 	deploy/image/lock $(ARGS)
+
+load: .venv/installed-load
+	$(BIN)/python deploy/load/open_loop.py $(if $(OUT),--out $(OUT)) $(ARGS)
+
+locust: .venv/installed-load
+	@mkdir -p build
+	$(BIN)/locust -f deploy/load/locustfile.py --headless --html build/locust.html $(ARGS)
 
 clean:
 	rm -rf .venv .venv-proto .venv-deploy .venv-wheel .venv-floor build dist

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gradwire.v1 import error_pb2
 
@@ -96,9 +96,17 @@ class UnsupportedError(GradwireError, NotImplementedError):
 
 
 class OverloadedError(GradwireError):
-    """The server has too much to do; retries are used up."""
+    """The server has too much to do; retries are used up.
+
+    ``retry_after`` is in how many seconds the server expects to have room, if it
+    has said so.
+    """
 
     default_reason = Reason.ERROR_REASON_OVERLOADED
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **values: Any) -> None:
+        super().__init__(message, **values)
+        self.retry_after = retry_after
 
 
 class OutOfMemoryError(OverloadedError, MemoryError):

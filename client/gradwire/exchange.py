@@ -23,7 +23,7 @@ from gradwire.errors import (
     UnavailableError,
 )
 from gradwire.options import PRECISIONS, PREPARE_SECONDS, Options, check_timeout
-from gradwire.retry import Failure, RetryBudget, call_with_retries
+from gradwire.retry import Budgets, Failure, call_with_retries
 from gradwire.tensors import Array, decode_tensor, encode_tensor
 from gradwire.tracing import trace_attempt, trace_call
 from gradwire.v1 import service_pb2 as pb
@@ -101,7 +101,7 @@ class Exchange:
     def __init__(self, transport: Transport, options: Options) -> None:
         self._transport = transport
         self._options = options
-        self._budget = RetryBudget()
+        self._budgets = Budgets()
         self._lock = threading.Lock()
         self._plan_ids: OrderedDict[str, str] = OrderedDict()
         forks.register(self)
@@ -224,7 +224,7 @@ class Exchange:
                     span.fail(result.error)
                 return result
 
-        return call_with_retries(attempt, deadline=call.deadline, budget=self._budget)
+        return call_with_retries(attempt, deadline=call.deadline, budgets=self._budgets)
 
     def _reply(self, response: pb.ComputeResponse, call: Call) -> Reply:
         try:

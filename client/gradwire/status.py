@@ -35,7 +35,7 @@ _OF_THE_SERVER = (
 # itself or by something between us and the server.
 FOREIGN: dict[grpc.StatusCode, tuple[type[GradwireError], str]] = {
     grpc.StatusCode.OK: (InternalError, "a call failed with the status OK"),
-    grpc.StatusCode.CANCELLED: (UnavailableError, "the call was cancelled"),
+    grpc.StatusCode.CANCELLED: (UnavailableError, "the server has cancelled the call"),
     grpc.StatusCode.UNKNOWN: (InternalError, "an unknown failure"),
     grpc.StatusCode.INVALID_ARGUMENT: (InvalidProgramError, "the request was refused"),
     grpc.StatusCode.DEADLINE_EXCEEDED: (DeadlineError, "no answer in time"),
@@ -116,7 +116,12 @@ def failure_of(
         metadata={entry.name: entry.value for entry in detail.metadata},
         call_id=detail.call_id or call_id,
     )
-    return Failure(failed, retryable, _retry_after(status) if retryable else None)
+    return Failure(
+        failed,
+        retryable,
+        _retry_after(status) if retryable else None,
+        refused=isinstance(failed, OverloadedError),
+    )
 
 
 def _foreign_failure(call: grpc.Call, target: str, call_id: str, encrypted: bool) -> Failure:
@@ -129,7 +134,12 @@ def _foreign_failure(call: grpc.Call, target: str, call_id: str, encrypted: bool
         reason=Reason.ERROR_REASON_UNSPECIFIED,
         call_id=call_id,
     )
-    return Failure(error, retryable=code in _RETRYABLE or _was_cut(code, text))
+    return Failure(
+        error,
+        retryable=code in _RETRYABLE or _was_cut(code, text),
+        # Nobody here cancels calls. A server of ours that ends, or is flooded, does.
+        refused=code is grpc.StatusCode.CANCELLED,
+    )
 
 
 def _hint(text: str, encrypted: bool) -> str:

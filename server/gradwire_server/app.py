@@ -14,7 +14,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from gradwire_server import devices
+from gradwire_server.admission import Admission, Bound
 from gradwire_server.batching import BatchLimits
+from gradwire_server.door import Door
 from gradwire_server.engine import Engine
 from gradwire_server.gate import Gate
 from gradwire_server.info import describe_server
@@ -80,7 +82,7 @@ class App:
         devices.set_up_jax()
         self.settings = settings
         self.address = ""
-        self.lifecycle = Lifecycle(settings.max_calls, settings.max_bytes_in_flight)
+        self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
         self.workers = Workers(settings.compile_workers, settings.max_waiting_compiles)
         self.programs = Programs(
             self.workers,
@@ -90,7 +92,10 @@ class App:
             note=recorder.add if recorder else None,
         )
         self._executions = Gate(
-            settings.max_executions, settings.max_waiting_executions, "max_waiting_executions"
+            settings.max_executions,
+            settings.max_waiting_executions,
+            "max_waiting_executions",
+            settings.max_wait_percent,
         )
         self._waiting = Gate(settings.max_waiting_calls, 0, "max_waiting_calls")
         self.metrics = self._make_metrics(store)
@@ -210,10 +215,14 @@ class App:
         server = grpc.server(
             self._threads,
             interceptors=self._guard.interceptors(self._journal.add),
-            maximum_concurrent_rpcs=settings.max_pending_calls,
+            maximum_concurrent_rpcs=settings.max_calls + settings.max_pending_calls,
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", settings.max_message_bytes),
+                # Calls that nobody has looked at yet wait in gRPC's core; past the
+                # first number some are cancelled there, past the second all.
+                ("grpc.server.max_pending_requests", settings.max_pending_calls // 2),
+                ("grpc.server.max_pending_requests_hard_limit", settings.max_pending_calls),
                 ("grpc.so_reuseport", 0),  # two servers on one port would share its calls
                 # Clients may ask every half minute whether a long call goes on,
                 # and callers who have vanished are found out.
@@ -231,7 +240,13 @@ class App:
             info=lambda: describe_server(settings),
             note=self._journal.add,
         )
-        server.add_generic_rpc_handlers((service.handlers(),))
+        door = Door(
+            service.handlers(),
+            _make_admission(settings, self._executions),
+            self._executions.expected_wait,
+            self._journal.add,
+        )
+        server.add_generic_rpc_handlers((door,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
@@ -304,6 +319,16 @@ def _open_recorder(settings: Settings) -> Recorder | None:
         return None if settings.record_dir == OFF else Recorder(settings)
     except WarmError as error:
         raise StartError(str(error)) from error
+
+
+def _make_admission(settings: Settings, executions: Gate) -> Admission:
+    computes = settings.max_executions + settings.max_waiting_executions
+    crowded = Bound("max_wait_percent", settings.max_wait_percent, text="and calls wait for longer")
+    return Admission(
+        Bound("max_calls", settings.max_calls, settings.max_calls),
+        {"Compute": Bound("max_waiting_executions", settings.max_waiting_executions, computes)},
+        {"Compute": lambda: crowded if executions.is_crowded() else None},
+    )
 
 
 def _open_store(settings: Settings) -> Store | None:

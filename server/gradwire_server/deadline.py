@@ -43,12 +43,12 @@ class Deadline:
         return self.at - time.monotonic()
 
     def check(self, doing: str) -> None:
-        """Raises unless there is time left.
+        """Raises unless there is time left, and somebody who waits.
 
         Raises:
-            DeadlineError: the moment has passed.
+            DeadlineError: the moment has passed, or the caller has gone.
         """
-        if self.remaining() <= 0:
+        if self.remaining() <= 0 or not self.alive():
             raise late(doing)
 
     def wait(self, future: Future[T], doing: str, *, at_most: float | None = None) -> T:

@@ -1,25 +1,47 @@
-"""Bounds how many do a thing at once, and how many wait to."""
+"""Bounds how many do a thing at once, and how many wait to, and for how long."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 from gradwire.errors import OverloadedError
 from gradwire_server.deadline import Deadline, late
 
+_WEIGHT = 0.1
+"""That of the newest value in a mean."""
+
+_EARLY = 0.9
+"""A queue is crowded a little before it turns those away who stand at it."""
+
 
 class Gate:
-    """Lets a number of threads in; a bounded number more may wait, first come first served."""
+    """Lets a number of threads in; a bounded number more may wait, first come first served.
 
-    def __init__(self, inside: int, waiting: int, limit: str) -> None:
+    Whoever would have to wait for more than a share of the time that he has
+    left is turned away at once. Without that, a queue that is longer than
+    anybody's patience would have the server compute only what comes too late.
+    """
+
+    def __init__(
+        self,
+        inside: int,
+        waiting: int,
+        limit: str,
+        max_wait_percent: float = 100,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Makes a gate.
 
         Args:
             inside: How many may be inside at once.
             waiting: How many may wait.
             limit: The name of the setting that bounds the waiting.
+            max_wait_percent: For how much of his time somebody may be expected to wait.
+            clock: Seconds, monotonic.
         """
         self._lock = threading.Lock()
         self._places = self._free = inside
@@ -28,6 +50,11 @@ class Gate:
         self._max_waiting = waiting
         self._waiting: deque[threading.Event] = deque()
         self._limit = limit
+        self._share = max_wait_percent / 100
+        self._clock = clock
+        self._interval = 0.0  # seconds between two turns, while somebody waits
+        self._turn_at: float | None = None
+        self._patience = math.inf  # seconds that those who come have left
 
     @property
     def inside(self) -> int:
@@ -46,6 +73,19 @@ class Gate:
         """How many wait."""
         return len(self._waiting)
 
+    def expected_wait(self) -> float:
+        """Returns for how many seconds the next to come would wait."""
+        return 0.0 if self._free else self._interval * (len(self._waiting) + 1)
+
+    def is_crowded(self) -> bool:
+        """Says whether somebody as patient as those lately would be turned away.
+
+        Whoever asks can refuse a call before its deadline is known, and so at a
+        fraction of the cost. Others who are more patient are refused as well:
+        the queue is long enough without them.
+        """
+        return self.expected_wait() > _EARLY * self._share * self._patience
+
     def enter(self, deadline: Deadline, doing: str) -> None:
         """Goes in. Each enter is followed by one leave.
 
@@ -59,11 +99,9 @@ class Gate:
                     self._busy_since = time.perf_counter()
                 self._free -= 1
                 return
-            if len(self._waiting) >= self._max_waiting:
-                raise OverloadedError(
-                    f"`{self._limit}` is {self._max_waiting} on this server, and as many wait",
-                    metadata={"limit": self._limit, "allowed": str(self._max_waiting)},
-                )
+            left = deadline.remaining()
+            self._note_patience(left)
+            self._check_room(left)
             turn = threading.Event()
             self._waiting.append(turn)
         if turn.wait(max(deadline.remaining(), 0.0)):
@@ -78,10 +116,42 @@ class Gate:
         """Goes out, and lets the next one in."""
         with self._lock:
             if self._waiting:
+                self._note_turn()
                 self._waiting.popleft().set()
                 return
+            self._turn_at = None
             self._free += 1
             if self._free == self._places:
                 now = time.perf_counter()
                 self._busy_seconds += now - self._busy_since
                 self._busy_since = now
+
+    def _note_turn(self) -> None:
+        now = self._clock()
+        if self._turn_at is not None:
+            interval = now - self._turn_at
+            weight = _WEIGHT if self._interval else 1.0
+            self._interval += weight * (interval - self._interval)
+        self._turn_at = now
+
+    def _note_patience(self, left: float) -> None:
+        if math.isinf(self._patience):
+            self._patience = left
+        self._patience += _WEIGHT * (left - self._patience)
+
+    def _check_room(self, left: float) -> None:
+        if len(self._waiting) >= self._max_waiting:
+            raise OverloadedError(
+                f"`{self._limit}` is {self._max_waiting} on this server, and as many wait",
+                metadata={"limit": self._limit, "allowed": str(self._max_waiting)},
+                retry_after=self.expected_wait(),
+            )
+        wait = self.expected_wait()
+        if wait > self._share * left:
+            percent = f"{100 * self._share:g}"
+            raise OverloadedError(
+                f"`max_wait_percent` is {percent} on this server; the call would wait for about "
+                f"{wait:.3g} s, and has {max(left, 0.0):.3g} s",
+                metadata={"limit": "max_wait_percent", "allowed": percent},
+                retry_after=wait,
+            )

@@ -23,10 +23,9 @@ class State(StrEnum):
 class Lifecycle:
     """The state of the server and its calls in flight."""
 
-    def __init__(self, max_calls: int, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
-        self._max_calls = max_calls
         self._max_bytes = max_bytes
         self._calls = 0
         self._bytes = 0
@@ -94,24 +93,20 @@ class Lifecycle:
 
         Raises:
             UnavailableError: the server doesn't take calls.
-            OverloadedError: it has too many, or too many bytes of them.
+            OverloadedError: the calls that it has hold too many bytes.
         """
         with self._lock:
             room = not self._calls or self._bytes + size <= self._max_bytes
             takes_calls = self._state in (State.SERVING, State.LEAVING)
-            if takes_calls and self._calls < self._max_calls and room:
+            if takes_calls and room:
                 self._calls += 1
                 self._bytes += size
                 return
         if takes_calls:
-            name, allowed = (
-                ("max_bytes_in_flight", self._max_bytes)
-                if not room
-                else ("max_calls", self._max_calls)
-            )
             raise OverloadedError(
-                f"`{name}` is {allowed} on this server, and it has as many",
-                metadata={"limit": name, "allowed": str(allowed)},
+                f"`max_bytes_in_flight` is {self._max_bytes} on this server, and its calls "
+                "have as many",
+                metadata={"limit": "max_bytes_in_flight", "allowed": str(self._max_bytes)},
             )
         self._refusing.wait(_LONGEST_HOLD)
         raise UnavailableError(f"the server is {self._state}")

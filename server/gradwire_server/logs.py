@@ -64,7 +64,8 @@ def log_calls(records: Iterable[CallRecord]) -> None:
     """Writes the access log's line of each call."""
     if _access.isEnabledFor(logging.INFO):
         for record in records:
-            _log_call(record)
+            if record.call_id:  # else it was refused unread: there may be thousands in a second
+                _log_call(record)
 
 
 def _log_call(record: CallRecord) -> None:

@@ -25,6 +25,7 @@ OVERLOAD_LIMITS = (
     "max_waiting_calls",
     "max_waiting_compiles",
     "max_waiting_executions",
+    "max_wait_percent",
 )
 """The bounds that are passed because there is too much at once."""
 

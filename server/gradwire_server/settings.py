@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import ipaddress
+import math
 import os
 import re
 import secrets
@@ -51,6 +52,21 @@ def default_cache_dir() -> Path:
     root = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
     return own_folder(base / "gradwire")
+
+
+def available_cores() -> int:
+    """Returns how many cores this process may use at the same time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+    except (OSError, ValueError):  # this is no container, or one without such a bound
+        quota, period = "max", "1"
+    share = math.ceil(int(quota) / int(period)) if quota.isdigit() else cores
+    return max(min(cores or 1, share or 1), 1)
+
+
+def _default_executions() -> int:
+    return min(available_cores(), 8)
 
 
 def _default_replica_id() -> str:
@@ -101,15 +117,29 @@ class Settings:
         max_request_items: Fields and list elements of one request, counted
             before it is parsed.
         max_bytes_in_flight: Requests that are worked on at the same time, in
-            bytes.
-        max_calls: Calls that are worked on at the same time.
-        max_pending_calls: Calls that gRPC holds, those being refused included.
-        max_waiting_calls: Calls that wait for a compile at the same time.
-        max_executions: Programs that run at the same time.
-        max_waiting_executions: Programs that wait for their turn to run.
+            bytes: sixteen of the largest. What is still arriving isn't counted.
+        max_calls: Calls that are inside at the same time. Each has a thread;
+            one more is refused before it is read.
+        max_pending_calls: Calls of each method that wait to be looked at. Past
+            half of it gRPC's core begins to cancel calls at a seventh of the
+            cost of a refusal with details; a server that is flooded faster than
+            it can refuse goes on computing.
+        max_waiting_calls: Calls that wait for a compile at the same time: half
+            of all, so that slow programs leave room for those that are ready.
+        max_executions: Programs that run at the same time; by default one for
+            each core, up to 8. More would not compute faster, and would keep
+            the cores from those who refuse and reply.
+        max_waiting_executions: Computes that are inside beside those that run;
+            one more is refused before it is read. Enough to ride out a burst,
+            and fewer than `max_calls`, so that a Prepare finds room.
+        max_wait_percent: For how much of the time that it has left a Compute
+            may be expected to wait for its turn. One that would wait longer is
+            refused at once: half leaves time to run and to come back, and at
+            overload nothing is computed that comes too late.
         max_waiting_compiles: Programs that wait for their turn to be compiled.
         max_plans: Plans that are held.
-        max_plan_bytes: Memory of the plans that are held, as estimated.
+        max_plan_bytes: Memory of the plans that are held, as estimated. What
+            was used longest ago is dropped, and sent again by its clients.
         max_cache_bytes: Files in the cache directory.
         max_recorded_programs: Files that are read from warm_dir or written to
             record_dir.
@@ -149,10 +179,11 @@ class Settings:
     max_request_items: int = 65_536
     max_bytes_in_flight: int = 2**30
     max_calls: int = 128
-    max_pending_calls: int = 1024
-    max_waiting_calls: int = 96
-    max_executions: int = 8
+    max_pending_calls: int = 256
+    max_waiting_calls: int = 64
+    max_executions: int = field(default_factory=_default_executions)
     max_waiting_executions: int = 96
+    max_wait_percent: int = 50
     max_waiting_compiles: int = 64
     max_plans: int = 1024
     max_plan_bytes: int = 2 * 2**30

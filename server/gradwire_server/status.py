@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import grpc
@@ -11,7 +12,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from gradwire.errors import REASONS, GradwireError, Reason
+from gradwire.errors import REASONS, GradwireError, OverloadedError, Reason
 from gradwire.v1 import error_pb2
 
 MAX_STATUS_BYTES = 4096
@@ -22,7 +23,10 @@ RETRY_SECONDS = {
     Reason.ERROR_REASON_STILL_COMPILING: 1.0,
     Reason.ERROR_REASON_DRAINING: 0.1,
 }
-"""When to try again, for each reason that is retryable."""
+"""When to try again, for each reason that is retryable, unless the error says later."""
+
+MAX_RETRY_SECONDS = 10.0
+"""The latest that anybody is asked to come back."""
 
 _MAX_MESSAGE = 1000
 _MAX_FIELD = 200
@@ -54,8 +58,8 @@ def describe(error: Exception, call_id: str) -> tuple[status_pb2.Status, error_p
             detail.metadata.add(name=_shorten(name, _MAX_VALUE), value=_shorten(value, _MAX_VALUE))
     details: list[Message] = [detail]
     if rule.retryable:
-        delay = Duration(nanos=int(RETRY_SECONDS[reason] * 1e9) % 10**9)
-        delay.seconds = int(RETRY_SECONDS[reason])
+        delay = Duration()
+        delay.FromNanoseconds(int(_retry_seconds(error, reason) * 1e9))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     code = grpc.StatusCode[rule.status].value[0]
     status = status_pb2.Status(
@@ -74,6 +78,15 @@ def public_reason(error: Exception) -> Reason:
     if isinstance(error, GradwireError) and error.reason in REASONS:
         return error.reason
     return Reason.ERROR_REASON_INTERNAL
+
+
+def _retry_seconds(error: Exception, reason: Reason) -> float:
+    """Returns when to try again: the longer the queue, the later, and not all at once."""
+    usual = RETRY_SECONDS[reason]
+    expected = error.retry_after if isinstance(error, OverloadedError) else None
+    if expected is None or expected <= usual:
+        return usual
+    return min(expected * random.uniform(1.0, 1.5), MAX_RETRY_SECONDS)
 
 
 def _pack(details: Sequence[Message]) -> list[AnyMessage]:

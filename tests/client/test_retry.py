@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gradwire.errors import OverloadedError, UnavailableError
-from gradwire.retry import LONGEST_PAUSE, Failure, RetryBudget, call_with_retries
+from gradwire.retry import LONGEST_PAUSE, Budgets, Failure, RetryBudget, call_with_retries
 
 GONE = Failure(UnavailableError("gone"), retryable=True)
 
@@ -43,7 +43,7 @@ def run(
     return call_with_retries(
         attempt,
         deadline=clock.now + seconds,
-        budget=budget or RetryBudget(clock=clock),
+        budgets=Budgets(budget or RetryBudget(clock=clock), budget or RetryBudget(clock=clock)),
         clock=clock,
         sleep=clock.sleep,
     )
@@ -136,6 +136,44 @@ def test_an_empty_budget_ends_a_call(clock: Clock) -> None:
     with pytest.raises(UnavailableError):
         run(clock, lambda _: GONE, budget=budget)
     assert len(clock.pauses) == 2
+
+
+def test_what_succeeds_allows_retries(clock: Clock) -> None:
+    """One for five successes, up to the burst, however many calls fail meanwhile."""
+    budget = RetryBudget(burst=2, per_second=1e-9, per_success=0.2, clock=clock)
+    assert [budget.take(0.0) for _ in range(3)] == [0.0, 0.0, None]
+    for _ in range(5):
+        assert budget.take(0.0) is None
+        budget.succeeded()
+    budget.succeeded()  # the sum of five fifths is a rounding error short of one
+    assert budget.take(0.0) == 0.0
+    assert budget.take(0.0) is None
+    for _ in range(1000):
+        budget.succeeded()
+    assert [budget.take(0.0) for _ in range(3)] == [0.0, 0.0, None]
+
+
+def test_the_wait_for_a_retry_goes_by_recent_successes(clock: Clock) -> None:
+    """A fast server fills the budget fast; one that hasn't answered for long does not."""
+    budget = RetryBudget(burst=1, per_second=0.1, per_success=0.2, clock=clock)
+    for _ in range(100):
+        budget.succeeded()  # 20 in a second, by the memory of 5 seconds
+    assert budget.take(0.0) == 0.0
+    assert budget.take(60.0) == pytest.approx(1 / (0.1 + 0.2 * 20))
+    clock.now += 60.0
+    assert budget.take(60.0) == 0.0
+    assert budget.take(60.0) == pytest.approx(10.0, rel=0.01)
+
+
+def test_a_server_that_refuses_is_spared_more_than_one_that_is_lost(clock: Clock) -> None:
+    """Of a hundred callers, a refusing server sees few again within a second."""
+    budgets = Budgets(
+        RetryBudget(burst=16, per_second=2.0, per_success=0.2, clock=clock),
+        RetryBudget(clock=clock),
+    )
+    full = Failure(OverloadedError("full"), retryable=True, refused=True)
+    assert sum(budgets.of(full).take(1.0) is not None for _ in range(100)) == 18
+    assert sum(budgets.of(GONE).take(1.0) is not None for _ in range(100)) == 48
 
 
 def test_threads_share_the_budget() -> None:

@@ -88,15 +88,15 @@ def test_a_reason_becomes_its_exception(
 def test_a_status_that_is_not_ours_goes_by_its_code(
     server: ScriptedServer, connection: Connection, code: grpc.StatusCode
 ) -> None:
-    """The error names the server, the status and the call; few are tried again."""
+    """The error names server, status and call; only what a server may mend is tried again."""
     error = failure(server, connection, bare(code, "a proxy's words"))
     assert type(error) is FOREIGN[code][0]
     assert server.target in error.message
     assert code.name in error.message
     assert "a proxy's words" in error.message
     assert error.call_id == server.asked[0].request.context.call_id
-    again = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-    assert (len(server.asked) > 1) == (code in again)
+    mendable = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    assert (len(server.asked) > 1) == (code in mendable)
 
 
 def test_a_call_that_others_cancelled_is_made_again(

@@ -15,6 +15,8 @@ def test_a_deadline_passes() -> None:
     Deadline(10).check("it ran")
     with pytest.raises(DeadlineError, match="the call's deadline passed while it ran"):
         Deadline(0).check("it ran")
+    with pytest.raises(DeadlineError):
+        Deadline(10, lambda: False).check("nobody waited any more")
 
 
 def test_a_result_is_waited_for() -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -82,3 +84,79 @@ def test_time_with_anybody_inside_is_counted() -> None:
     gate.enter(Deadline(1), "")
     gate.leave()
     assert busy <= gate.busy_seconds < time.perf_counter() - start - 0.01
+
+
+class Clock:
+    """Time passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextmanager
+def queue(gate: Gate, length: int) -> Iterator[list[Future[None]]]:
+    """One inside and so many waiting; all are let through at the end."""
+    gate.enter(Deadline(60), "")
+    with ThreadPoolExecutor(length) as pool:
+        waiting = [pool.submit(gate.enter, Deadline(60), "") for _ in range(length)]
+        assert eventually(lambda: gate.waiting == length)
+        try:
+            yield waiting
+        finally:
+            while gate.waiting:
+                gate.leave()
+    gate.leave()
+
+
+def two_turns(gate: Gate, clock: Clock, seconds: float) -> None:
+    """The first shows that turns come, the second how fast."""
+    for _ in range(2):
+        clock.now += seconds
+        gate.leave()
+
+
+def test_a_wait_for_too_long_is_refused() -> None:
+    """At half of the time that is left one waits, past it one is turned away, and told why."""
+    clock = Clock()
+    gate = Gate(1, 100, "x", 50, clock)
+    with queue(gate, 6), ThreadPoolExecutor(1) as pool:
+        two_turns(gate, clock, 2.0)
+        assert gate.waiting == 4
+        assert gate.expected_wait() == pytest.approx(10.0)
+        with pytest.raises(OverloadedError, match="`max_wait_percent` is 50") as caught:
+            gate.enter(Deadline(19.0), "")
+        assert caught.value.metadata == {"limit": "max_wait_percent", "allowed": "50"}
+        assert caught.value.retry_after == pytest.approx(10.0)
+        patient = pool.submit(gate.enter, Deadline(21.0), "")
+        assert eventually(lambda: gate.waiting == 5)
+        while gate.waiting:
+            gate.leave()
+        patient.result(10)
+
+
+def test_a_queue_is_crowded_by_the_measure_of_those_who_come() -> None:
+    """Too long for callers in a hurry, and not for others; an empty one never is."""
+    clock = Clock()
+    gate = Gate(1, 100, "x", 50, clock)
+    assert not gate.is_crowded()
+    with queue(gate, 6):
+        two_turns(gate, clock, 2.0)
+        assert not gate.is_crowded()  # they had a minute
+        for _ in range(60):
+            with pytest.raises(OverloadedError):
+                gate.enter(Deadline(1.0), "")
+        assert gate.is_crowded()
+    assert not gate.is_crowded()
+
+
+def test_without_a_queue_nobody_is_refused() -> None:
+    """However long the last ones have taken: a place is free."""
+    clock = Clock()
+    gate = Gate(1, 100, "x", 50, clock)
+    with queue(gate, 3):
+        two_turns(gate, clock, 100.0)
+    gate.enter(Deadline(0.001), "")
+    gate.leave()

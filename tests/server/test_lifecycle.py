@@ -12,7 +12,7 @@ from gradwire_server.lifecycle import Lifecycle, State
 
 def test_calls_are_taken_only_while_serving() -> None:
     """Neither before the start nor after the end."""
-    lifecycle = Lifecycle(2, 100)
+    lifecycle = Lifecycle(100)
     with pytest.raises(UnavailableError, match="the server is starting"):
         lifecycle.enter(1)
     lifecycle.serve()
@@ -26,34 +26,22 @@ def test_calls_are_taken_only_while_serving() -> None:
 
 def test_calls_are_taken_while_leaving() -> None:
     """Up to the same bounds; whoever isn't serving has nothing to leave."""
-    lifecycle = Lifecycle(1, 100)
+    lifecycle = Lifecycle(100)
     assert not lifecycle.leave_rotation()
     lifecycle.serve()
     assert lifecycle.leave_rotation()
     assert lifecycle.state is State.LEAVING
-    lifecycle.enter(1)
-    with pytest.raises(OverloadedError, match="`max_calls` is 1"):
+    lifecycle.enter(100)
+    with pytest.raises(OverloadedError, match="`max_bytes_in_flight` is 100"):
         lifecycle.enter(1)
     assert not lifecycle.leave_rotation()
     lifecycle.drain()
     assert not lifecycle.leave_rotation()
 
 
-def test_calls_are_bounded() -> None:
-    """At the bound they are taken, one over it is refused, and one that leaves makes room."""
-    lifecycle = Lifecycle(2, 100)
-    lifecycle.serve()
-    lifecycle.enter(1)
-    lifecycle.enter(1)
-    with pytest.raises(OverloadedError, match="`max_calls` is 2"):
-        lifecycle.enter(1)
-    lifecycle.leave(1)
-    lifecycle.enter(1)
-
-
 def test_bytes_are_bounded() -> None:
     """At the bound they are taken, one over it refused; one call alone may have any size."""
-    lifecycle = Lifecycle(9, 100)
+    lifecycle = Lifecycle(100)
     lifecycle.serve()
     lifecycle.enter(60)
     lifecycle.enter(40)
@@ -70,7 +58,7 @@ def test_bytes_are_bounded() -> None:
 
 def test_the_end_of_calls_is_waited_for() -> None:
     """Not longer than asked, and not longer than needed."""
-    lifecycle = Lifecycle(2, 100)
+    lifecycle = Lifecycle(100)
     lifecycle.serve()
     assert lifecycle.wait_until_idle(0)
     lifecycle.enter(1)
@@ -81,7 +69,7 @@ def test_the_end_of_calls_is_waited_for() -> None:
 
 def test_refusals_are_held() -> None:
     """Until they are released; then callers hear what they would have heard."""
-    lifecycle = Lifecycle(2, 100)
+    lifecycle = Lifecycle(100)
     lifecycle.serve()
     lifecycle.drain()
     lifecycle.hold_refusals()

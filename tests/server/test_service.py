@@ -383,6 +383,7 @@ def test_calls_are_bounded(tmp_path: Path) -> None:
             stub.Compute(inline(SIN, X))
         assert detail_of(caught.value).retryable
         assert retry_delay_of(caught.value) == 0.1
+        assert "`max_calls` is 2" in caught.value.details()
         release()
         for future in futures:
             assert future.result(60).plan.id

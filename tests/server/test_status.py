@@ -60,6 +60,21 @@ def test_retryable_errors_say_when(reason: Reason) -> None:
     assert info.retry_delay.ToNanoseconds() == RETRY_SECONDS[reason] * 1e9
 
 
+@pytest.mark.parametrize(
+    ("expected", "least", "most"), [(0.01, 0.1, 0.1), (2.0, 2.0, 3.0), (1e9, 10.0, 10.0)]
+)
+def test_a_long_queue_puts_retries_off(expected: float, least: float, most: float) -> None:
+    """By as much as is expected and up to half more, so that not all come at once; to a bound."""
+    delays = set()
+    for _ in range(20):
+        status, _ = describe(OverloadedError("full", retry_after=expected), "call")
+        info = error_details_pb2.RetryInfo()
+        assert status.details[1].Unpack(info)
+        delays.add(info.retry_delay.ToNanoseconds() / 1e9)
+    assert least <= min(delays) <= max(delays) <= most
+    assert (len(delays) > 1) == (least < most)
+
+
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 def test_every_exception_has_a_status(kind: type[GradwireError]) -> None:
     """That of its own reason; those which only clients raise are a fault of the server."""

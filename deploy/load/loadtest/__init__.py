@@ -1,0 +1,1 @@
+"""Offers calls to a server at given rates, checks the answers, and finds what it carries."""

@@ -1,0 +1,145 @@
+"""The door in front of a real server: who is refused, and what a refusal leaves behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from gradwire.v1 import service_pb2 as pb
+from programs import function, node, program, vector
+from server_process import eventually
+from serving import (
+    compilers_blocked,
+    detail_of,
+    inline,
+    outputs,
+    prepare_request,
+    refused,
+    retry_delay_of,
+    serving,
+)
+
+SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
+X = np.array([0.1, 0.2, 0.3])
+COMPUTE = "/gradwire.v1.DerivativeService/Compute"
+
+
+class NeverSent:
+    """The message of a call, which doesn't come while the call goes on."""
+
+    def __init__(self) -> None:
+        self.call: grpc.Future[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        end = time.monotonic() + 30
+        while time.monotonic() < end and not (self.call and self.call.done()):
+            time.sleep(0.01)
+        return iter(())
+
+
+def call_without_a_message(channel: grpc.Channel) -> grpc.Future[bytes]:
+    message = NeverSent()
+    message.call = channel.stream_unary(COMPUTE).future(m for _ in [0] for m in message)
+    return message.call
+
+
+def test_a_refusal_reads_nothing(tmp_path: Path) -> None:
+    """A call whose message never comes is refused all the same, with a time to come again."""
+    with (
+        serving(tmp_path, max_calls=1) as (app, stub),
+        compilers_blocked(app) as release,
+        grpc.insecure_channel(app.address) as channel,
+    ):
+        inside = stub.Prepare.future(prepare_request(SIN))
+        assert eventually(lambda: app.lifecycle.calls == 1)
+        with refused("OVERLOADED", "RESOURCE_EXHAUSTED") as caught:
+            call_without_a_message(channel).result(10)
+        assert retry_delay_of(caught.value) == 0.1
+        assert detail_of(caught.value).metadata[0].value == "max_calls"
+        release()
+        assert inside.result(60).plan.id
+
+
+def test_computes_leave_room_for_other_calls(tmp_path: Path) -> None:
+    """At their own bound they are served, one over it is refused, and a Prepare is not."""
+    bounds = {"max_calls": 4, "max_executions": 1, "max_waiting_executions": 1}
+    with serving(tmp_path, **bounds) as (app, stub), compilers_blocked(app) as release:
+        computes = [stub.Compute.future(inline(SIN, X)) for _ in range(2)]
+        assert eventually(lambda: app.lifecycle.calls == 2)
+        with refused("OVERLOADED", "RESOURCE_EXHAUSTED") as caught:
+            stub.Compute(inline(SIN, X))
+        assert "`max_waiting_executions` is 1" in caught.value.details()
+        prepare = stub.Prepare.future(prepare_request(SIN))
+        assert eventually(lambda: app.lifecycle.calls == 3)
+        release()
+        for future in computes:
+            np.testing.assert_allclose(outputs(future.result(60))[0], np.sin(X))
+        assert prepare.result(60).plan.id
+
+
+@pytest.mark.parametrize("how", ["cancelled", "silent"])
+def test_a_call_that_brings_nothing_gives_its_place_back(tmp_path: Path, how: str) -> None:
+    """Whether its caller goes before the message is there, or ends without one."""
+    with (
+        serving(tmp_path, max_calls=1) as (app, stub),
+        grpc.insecure_channel(app.address) as channel,
+    ):
+        if how == "silent":
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.stream_unary(COMPUTE)(iter(()))
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        else:
+            call = call_without_a_message(channel)
+            with refused("OVERLOADED"):  # it is inside
+                while True:
+                    stub.GetServerInfo(pb.GetServerInfoRequest())
+            call.cancel()
+
+        def served() -> bool:
+            try:
+                return bool(stub.Compute(inline(SIN, X)).plan_id)
+            except grpc.RpcError:
+                return False
+
+        assert eventually(served)
+
+
+def test_health_answers_while_the_server_is_full(tmp_path: Path) -> None:
+    """Its threads are not those of the calls, and the door is not in its way."""
+    with serving(tmp_path, max_calls=2) as (app, stub), compilers_blocked(app) as release:
+        inside = [stub.Prepare.future(prepare_request(SIN)) for _ in range(2)]
+        assert eventually(lambda: app.lifecycle.calls == 2)
+        with grpc.insecure_channel(app.address) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            for _ in range(20):
+                with refused("OVERLOADED"):
+                    stub.Compute(inline(SIN, X))
+                status = health.Check(health_pb2.HealthCheckRequest(), timeout=10).status
+                assert status == health_pb2.HealthCheckResponse.SERVING
+        release()
+        for future in inside:
+            assert future.result(60).plan.id
+
+
+def test_a_flood_leaves_no_trace(tmp_path: Path) -> None:
+    """Thousands of calls at once are served, refused or cancelled; then all is as before."""
+    bounds = {"max_calls": 8, "max_pending_calls": 16, "max_waiting_executions": 4}
+    with serving(tmp_path, **bounds) as (app, stub):
+        request = pb.ComputeRequest(plan_id=stub.Prepare(prepare_request(SIN)).plan.id)
+        request.inputs.extend(inline(SIN, X).inputs)
+        codes = set()
+        for future in [stub.Compute.future(request, timeout=60) for _ in range(3000)]:
+            try:
+                np.testing.assert_allclose(outputs(future.result(60))[0], np.sin(X))
+            except grpc.RpcError as error:
+                codes.add(error.code())
+        assert codes <= {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED}
+        assert eventually(lambda: app.lifecycle.calls == 0)
+        for _ in range(10):
+            np.testing.assert_allclose(outputs(stub.Compute(request))[0], np.sin(X))
