@@ -24,7 +24,7 @@ help:
 	@echo 'make check       style, types, layers, generated files, the wire contract'
 	@echo 'make check-deploy  everything under deploy/ that can be checked without running it'
 	@echo 'make format      rewrites the sources in the house style'
-	@echo 'make proto       generates client/gradwire/v1; make docs generates docs/opset.md'
+	@echo 'make proto       generates client/gradwire/v1; make docs generates docs/{opset,settings}.md'
 	@echo 'make bench       measures'
 	@echo 'make image       builds the image of the server; TARGET=cuda the one for GPUs'
 	@echo 'make image-test  builds it, runs it as the manifests do, and tests it; as root'
@@ -90,6 +90,8 @@ check-stubs: .venv-proto/installed
 check-docs: .venv/installed-dev
 	@$(BIN)/python -m gradwire.opset.reference | cmp -s - docs/opset.md || \
 		{ echo 'docs/opset.md is stale: run `make docs`.' >&2; exit 1; }
+	@$(BIN)/python scripts/settings-page | cmp -s - docs/settings.md || \
+		{ echo 'docs/settings.md is stale: run `make docs`.' >&2; exit 1; }
 
 check-proto:
 	scripts/check-proto
@@ -107,6 +109,7 @@ proto: .venv-proto/installed
 docs: .venv/installed-dev
 	mkdir -p docs
 	$(BIN)/python -m gradwire.opset.reference > docs/opset.md
+	$(BIN)/python scripts/settings-page > docs/settings.md
 
 prometheus-rule:
 	scripts/prometheus-rule > deploy/kubernetes/components/monitoring/prometheus-rule.yaml

@@ -36,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     arguments = sys.argv[1:] if arguments is None else arguments
     _quieten_grpc(arguments)
+    from gradwire_server.flags import parse_settings
     from gradwire_server.logs import set_up_logging
-    from gradwire_server.settings import SettingsError, parse_settings
+    from gradwire_server.settings import SettingsError
 
     try:
         settings = parse_settings(arguments)

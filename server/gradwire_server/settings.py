@@ -1,27 +1,23 @@
 """Every setting and every bound of the server: its name, its meaning, its default.
 
-Flags, environment variables and the limits that GetServerInfo reports all come
-from the dataclass below and from its docstring. Knows no gRPC and no JAX.
+The limits that GetServerInfo reports come from the dataclass below, and the flags
+from its docstring as well. Knows no gRPC and no JAX.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import ipaddress
 import math
 import os
-import re
 import secrets
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from gradwire.ir import ProgramLimits
 
-ENVIRONMENT_PREFIX = "GRADWIRE_SERVER_"
 OFF = "off"
 AUTO = "auto"
 MAX_UNIX_PATH_BYTES = 107
@@ -260,35 +256,6 @@ class Settings:
                     yield entry.name, value
 
 
-def parse_settings(
-    arguments: Sequence[str], environment: Mapping[str, str] | None = None
-) -> Settings:
-    """Reads settings from flags and, where a flag is absent, from the environment.
-
-    The flag of ``max_plans`` is ``--max-plans``, its variable
-    ``GRADWIRE_SERVER_MAX_PLANS``.
-
-    Raises:
-        SettingsError: a value is not as it must be.
-        SystemExit: for ``--help``, and for flags that don't exist.
-    """
-    environment = os.environ if environment is None else environment
-    flags = vars(_parser().parse_args(arguments))
-    values: dict[type, dict[str, Any]] = {Settings: {}, ProgramLimits: {}}
-    for owner, entry in _entries():
-        text = flags[entry.name]
-        source = "--" + entry.name.replace("_", "-")
-        if text is None:
-            source = ENVIRONMENT_PREFIX + entry.name.upper()
-            text = environment.get(source)
-        if text is not None:
-            values[owner][entry.name] = _read(source, text, entry.type)
-    own = values[Settings]
-    if own.get("embedded"):
-        own.setdefault("metrics", OFF)
-    return Settings(**own, program=ProgramLimits(**values[ProgramLimits]))
-
-
 def split_address(address: str) -> tuple[str, int]:
     """Splits HOST:PORT; a host of IPv6 stands in brackets.
 
@@ -322,46 +289,3 @@ def _check_address(name: str, address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _entries() -> Iterator[tuple[type, dataclasses.Field[Any]]]:
-    for owner in (Settings, ProgramLimits):
-        for entry in dataclasses.fields(owner):
-            if entry.name != "program":
-                yield owner, entry
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="gradwire-server",
-        description="Computes derivatives for gradwire's clients, with JAX.",
-        epilog="Each flag can also be set in the environment: --max-plans as "
-        f"{ENVIRONMENT_PREFIX}MAX_PLANS.",
-        allow_abbrev=False,
-    )
-    for owner, entry in _entries():
-        flag = "--" + entry.name.replace("_", "-")
-        doc = documentation(owner)[entry.name].replace("%", "%%")
-        if entry.type == "bool":
-            parser.add_argument(flag, action="store_const", const="true", help=doc)
-        else:
-            has_default = entry.default not in (dataclasses.MISSING, "")
-            default = f" [{entry.default}]" if has_default else ""
-            parser.add_argument(flag, metavar="X", help=doc + default)
-    return parser
-
-
-def documentation(owner: type) -> dict[str, str]:
-    """Returns the documentation of each field, from the class's docstring."""
-    text = (owner.__doc__ or "").partition("Attributes:\n")[2]
-    found = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", text, re.MULTILINE)
-    return {name: " ".join(doc.split()) for name, doc in found}
-
-
-def _read(source: str, text: str, kind: Any) -> Any:
-    try:
-        if kind == "bool":
-            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-        return {"int": int, "float": float, "str": str}[kind](text)
-    except (KeyError, ValueError):
-        raise SettingsError(f"`{source}` must be of type {kind}; got {text!r}") from None

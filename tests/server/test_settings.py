@@ -1,28 +1,21 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gradwire.ir import ProgramLimits
+from gradwire_server.flags import documentation, parse_settings, settings_fields
 from gradwire_server.settings import (
     OFF,
     Settings,
     SettingsError,
     default_cache_dir,
-    documentation,
-    parse_settings,
     split_address,
 )
 
-FIELDS = [
-    (owner, entry)
-    for owner in (Settings, ProgramLimits)
-    for entry in dataclasses.fields(owner)
-    if entry.name != "program"
-]
+FIELDS = list(settings_fields())
 NUMBERS = [
     (owner, entry.name, entry.type) for owner, entry in FIELDS if entry.type in ("int", "float")
 ]
