@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -19,6 +18,7 @@ from gradwire_server.batching import BatchLimits
 from gradwire_server.door import Door
 from gradwire_server.engine import Engine
 from gradwire_server.gate import Gate
+from gradwire_server.health import Health
 from gradwire_server.info import describe_server
 from gradwire_server.journal import Journal
 from gradwire_server.lifecycle import Lifecycle, State
@@ -27,6 +27,7 @@ from gradwire_server.metrics import CONTENT_TYPE, Metrics
 from gradwire_server.monitor import Monitor
 from gradwire_server.programs import Programs
 from gradwire_server.readings import read_cache, read_calls, read_executions, read_plans
+from gradwire_server.room import Room
 from gradwire_server.security import CredentialError, Guard
 from gradwire_server.selftest import SelfTestError, run_self_test
 from gradwire_server.service import SERVICE_NAME, DerivativeService
@@ -63,6 +64,7 @@ class App:
         lifecycle: Its state.
         programs: The plans that it holds.
         workers: The threads that compile.
+        memory: The device's, as the programs that run share it.
         metrics: What Prometheus can know of it.
         address: Where it serves, as a gRPC target; empty before it does.
     """
@@ -97,6 +99,8 @@ class App:
             "max_waiting_executions",
             settings.max_wait_percent,
         )
+        self._device_bytes = settings.max_device_bytes or devices.list_devices()[0].memory_bytes
+        self.memory = Room(self._device_bytes)
         self._waiting = Gate(settings.max_waiting_calls, 0, "max_waiting_calls")
         self.metrics = self._make_metrics(store)
         self._spans = open_spans(SERVICE_NAME, settings.replica_id)
@@ -199,13 +203,16 @@ class App:
 
     def _make_engine(self) -> Engine:
         settings = self.settings
-        memory = settings.max_device_bytes or devices.list_devices()[0].memory_bytes
         return Engine(
             self.programs,
             BatchLimits(
-                settings.max_batch_rows, settings.max_message_bytes, memory, settings.program
+                settings.max_batch_rows,
+                settings.max_message_bytes,
+                self._device_bytes,
+                settings.program,
             ),
             self._executions,
+            self.memory,
             self._waiting,
             settings.max_batch_sizes,
         )
@@ -282,31 +289,6 @@ class App:
             "replica": settings.replica_id,
         }
         return Metrics(readings, devices.list_devices, settings.limits(), build)
-
-
-class Health(health.HealthServicer):
-    """The standard health service, whose watches can be ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._watches: set[grpc.ServicerContext] = set()
-
-    def Watch(
-        self,
-        request: health_pb2.HealthCheckRequest,
-        context: grpc.ServicerContext,
-        send_response_callback: Any = None,
-    ) -> Any:
-        """Sends the status whenever it changes."""
-        self._watches.add(context)
-        if not context.add_callback(lambda: self._watches.discard(context)):
-            self._watches.discard(context)  # it has ended already
-        return super().Watch(request, context, send_response_callback)
-
-    def end_watches(self) -> None:
-        """Ends every watch: one that is open would hold the server for its whole grace."""
-        for context in list(self._watches):
-            context.cancel()
 
 
 def build(settings: Settings) -> App:

@@ -23,9 +23,12 @@ from gradwire_server.inputs import NO_ROWS, read_inputs
 from gradwire_server.plan import Plan
 from gradwire_server.programs import HeldPlan, Programs
 from gradwire_server.record import CallRecord
+from gradwire_server.room import Room
 from gradwire_server.validate import validate_program
 
 _clock = time.perf_counter
+
+_WAITING = "it waited for its turn to run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Engine:
         programs: Programs,
         limits: BatchLimits,
         executions: Gate,
+        memory: Room,
         waiting: Gate,
         max_batch_sizes: int,
     ) -> None:
@@ -88,12 +92,14 @@ class Engine:
             programs: The plans.
             limits: Bounds on a run.
             executions: Bounds the programs that run at once.
+            memory: Bounds what they need together.
             waiting: Bounds the calls that wait for a compile at once.
             max_batch_sizes: Bounds the sizes named in one preparation.
         """
         self._programs = programs
         self._limits = limits
         self._executions = executions
+        self._memory = memory
         self._waiting = waiting
         self._max_batch_sizes = max_batch_sizes
 
@@ -180,7 +186,7 @@ class Engine:
         batching.check_memory(executable.cost, self._limits)
         start = _clock()
         try:
-            self._executions.enter(deadline, "it waited for its turn to run")
+            self._enter(executable, deadline)
         finally:  # those who waited in vain waited, too
             entered = _clock()
             record.queue = entered - start
@@ -192,14 +198,23 @@ class Engine:
         record.non_finite = sum(non_finite)
         return Result(plan, outputs, non_finite)
 
+    def _enter(self, executable: Executable, deadline: Deadline) -> None:
+        self._executions.enter(deadline, _WAITING)
+        try:
+            self._memory.enter(executable.cost.peak_bytes, deadline, _WAITING)
+        except BaseException:
+            self._executions.leave()
+            raise
+
     def _execute(
         self, executable: Executable, inputs: Sequence[Array], deadline: Deadline
     ) -> list[Array]:
-        """Runs an executable for a thread that has gone through the gate."""
+        """Runs an executable for a thread that has entered."""
         try:
-            deadline.check("it waited for its turn to run")
+            deadline.check(_WAITING)
             return executable(inputs)
         finally:
+            self._memory.leave(executable.cost.peak_bytes)
             self._executions.leave()
 
     def _hold(self, wanted: Preparation, record: CallRecord) -> HeldPlan:

@@ -144,8 +144,8 @@ class Settings:
             the server takes calls without the rest.
         max_batch_rows: Rows of one batch.
         max_batch_sizes: Batch sizes named in one Prepare.
-        max_device_bytes: Device memory of one run; 0 stands for what the
-            device says it has.
+        max_device_bytes: Device memory of one run, and of all that run at the
+            same time; 0 stands for what the device says it has.
         max_call_id_chars: Characters of a caller's call id.
         default_prepare_seconds: How long a Prepare without a deadline is
             worked on.
