@@ -109,6 +109,7 @@ def _search(
     options: argparse.Namespace, measurement: Measurement, offer: Callable[..., Point]
 ) -> None:
     measurement.knee = find_knee(offer, options.start, options.halvings)
+    measurement.searched = len(measurement.points)
     knee = measurement.knee
     limits = " (the generator was at its end)" if knee.limited else ""
     print(f"\nknee: {knee.rate:.0f} calls/s{limits}\n")

@@ -41,7 +41,8 @@ def is_carried(point: Point) -> bool:
 def find_knee(measure: Callable[[float], Point], start: float, halvings: int = 4) -> Knee:
     """Searches for the knee.
 
-    A rate that isn't carried is tried once more, since a machine has hiccups.
+    A rate that isn't carried is tried once more, since a machine has hiccups, and
+    so is one at which the generator lagged.
 
     Args:
         measure: Offers a rate, and says what happened.
@@ -53,11 +54,15 @@ def find_knee(measure: Callable[[float], Point], start: float, halvings: int = 4
 
     def carried(rate: float) -> bool:
         nonlocal limited
-        for _ in range(2):
+        failures = 0
+        for _ in range(4):
             point = measure(rate)
             if is_carried(point):
                 return True
-        limited = not point.valid
+            failures += point.valid
+            if failures == 2:
+                break
+        limited = not failures
         return False
 
     low, high = 0.0, start

@@ -23,7 +23,9 @@ def draw(measurement: Measurement, path: Path) -> None:
     """Draws a measurement into a PNG file."""
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 4.1))
-    points = sorted((p for p in measurement.points if p.valid), key=lambda p: p.offered)
+    # The points of the search are close to each other, and would make a zigzag.
+    taken = measurement.points[measurement.searched :]
+    points = sorted((p for p in taken if p.valid), key=lambda p: p.offered)
     bare = [point for point in points if point.client == "bare"]
     _draw_latency(left, bare)
     _draw_goodput(right, points, measurement)
@@ -56,7 +58,7 @@ def _draw_latency(axes: Any, points: list[Point]) -> None:
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:g}"))
     axes.set_title("latency of calls that were not refused, ms", loc="left", fontsize=10)
-    axes.legend(frameon=False, loc="center left")
+    axes.legend(frameon=False, loc="lower right")
 
 
 def _draw_goodput(axes: Any, points: list[Point], measurement: Measurement) -> None:

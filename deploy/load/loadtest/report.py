@@ -25,14 +25,16 @@ class Measurement:
     Attributes:
         machine: What it was found on.
         setup: How.
-        points: At each rate.
+        points: At each rate, in the order in which they were taken.
         knee: The knee; None while it isn't known.
+        searched: How many of the points were taken to find it.
     """
 
     machine: dict[str, Any]
     setup: dict[str, Any]
     points: list[Point] = field(default_factory=list)
     knee: Knee | None = None
+    searched: int = 0
 
     @property
     def peak(self) -> float:

@@ -32,6 +32,10 @@ class Target:
 
     def connect(self, **options: Any) -> gw.Connection:
         """Returns a connection of the client's."""
+        if self.tls_ca is not None:
+            options["tls"] = gw.TLS(ca=self.tls_ca, cert=self.tls_cert, key=self.tls_key)
+        if self.token_file is not None:
+            options["token"] = Path(self.token_file)
         return gw.connect(self.address, **options)
 
     def channel(self) -> grpc.Channel:
