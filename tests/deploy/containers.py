@@ -49,6 +49,12 @@ def volume(folder: Path) -> Path:
     return folder
 
 
+def is_healthy(name: str) -> bool:
+    """Whether a container's own health check passes, sooner or later; each has little time."""
+    command = ("podman", "healthcheck", "run", name)
+    return eventually(lambda: run(*command, check=False).returncode == 0, 60)
+
+
 class Container:
     """One server from the image on this machine's loopback.
 
