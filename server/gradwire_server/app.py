@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from gradwire_server import devices
 from gradwire_server.admission import Admission, Bound
+from gradwire_server.arrivals import Arrivals
 from gradwire_server.batching import BatchLimits
 from gradwire_server.door import Door
 from gradwire_server.engine import Engine
@@ -114,6 +115,7 @@ class App:
         self._threads = ThreadPoolExecutor(
             settings.max_calls + _SPARE_THREADS, thread_name_prefix="call"
         )
+        self._arrivals = Arrivals(settings.max_receive_seconds)
         self._engine = self._make_engine()
         self._server = self._make_server(self._engine)
 
@@ -183,6 +185,7 @@ class App:
         stopped.wait()
         self._threads.shutdown(wait=False)
         done = self.workers.stop(_LAST_SECONDS)
+        self._arrivals.stop()
         self._journal.stop()
         if self._spans is not None:
             self._spans.stop()
@@ -252,6 +255,7 @@ class App:
             _make_admission(settings, self._executions),
             self._executions.expected_wait,
             self._journal.add,
+            self._arrivals,
         )
         server.add_generic_rpc_handlers((door,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

@@ -14,6 +14,7 @@ import grpc
 
 from gradwire.errors import OverloadedError
 from gradwire_server.admission import Admission, Bound
+from gradwire_server.arrivals import Arrivals
 from gradwire_server.record import CallRecord
 from gradwire_server.status import describe, to_grpc
 
@@ -47,6 +48,7 @@ class Door(grpc.GenericRpcHandler):
         admission: Admission,
         expected_wait: Callable[[], float],
         note: Callable[[CallRecord], None],
+        arrivals: Arrivals,
     ) -> None:
         """Makes a door.
 
@@ -56,8 +58,10 @@ class Door(grpc.GenericRpcHandler):
                 is always called, or its place would be lost.
             expected_wait: In how many seconds there should be room again.
             note: Called with the record of each call that is refused.
+            arrivals: Looks after those whose message is on its way.
         """
         self._service = service
+        self._arrivals = arrivals
         self._admission = admission
         self._expected_wait = expected_wait
         self._note = note
@@ -95,7 +99,7 @@ class Door(grpc.GenericRpcHandler):
 
         def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             try:
-                data = next(requests, None)
+                data = self._receive(requests, context)
                 if data is None:
                     context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} takes one request")
                 return behaviour(data, context)
@@ -103,6 +107,13 @@ class Door(grpc.GenericRpcHandler):
                 self._admission.leave(method)
 
         return grpc.stream_unary_rpc_method_handler(answer)
+
+    def _receive(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes | None:
+        arrival = self._arrivals.begin(context.cancel)
+        try:
+            return next(requests, None)
+        finally:
+            self._arrivals.end(arrival)
 
     def _refusal(self, path: str, bound: Bound) -> grpc.RpcMethodHandler[bytes, bytes]:
         key = (path, bound.limit)

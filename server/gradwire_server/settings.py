@@ -116,6 +116,8 @@ class Settings:
             bytes: sixteen of the largest. What is still arriving isn't counted.
         max_calls: Calls that are inside at the same time. Each has a thread;
             one more is refused before it is read.
+        max_receive_seconds: How long the message of a call that is inside may
+            take to arrive; then the call is cancelled.
         max_pending_calls: Calls of each method that wait to be looked at. Past
             half of it gRPC's core begins to cancel calls at a seventh of the
             cost of a refusal with details; a server that is flooded faster than
@@ -175,6 +177,7 @@ class Settings:
     max_request_items: int = 65_536
     max_bytes_in_flight: int = 2**30
     max_calls: int = 128
+    max_receive_seconds: float = 60.0
     max_pending_calls: int = 256
     max_waiting_calls: int = 64
     max_executions: int = field(default_factory=_default_executions)

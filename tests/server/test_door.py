@@ -110,6 +110,23 @@ def test_a_call_that_brings_nothing_gives_its_place_back(tmp_path: Path, how: st
         assert eventually(served)
 
 
+def test_a_message_that_takes_too_long_is_not_waited_for(tmp_path: Path) -> None:
+    """Its call is ended and its place is free again; a call whose message is there goes on."""
+    with (
+        serving(tmp_path, max_calls=2, max_receive_seconds=1.0) as (app, stub),
+        compilers_blocked(app) as release,
+        grpc.insecure_channel(app.address) as channel,
+    ):
+        slow = stub.Compute.future(inline(SIN, X))
+        assert eventually(lambda: app.lifecycle.calls == 1)
+        with pytest.raises(grpc.RpcError) as caught:
+            call_without_a_message(channel).result(20)
+        assert caught.value.code() is grpc.StatusCode.CANCELLED
+        release()
+        np.testing.assert_allclose(outputs(slow.result(60))[0], np.sin(X))
+        assert stub.Compute(inline(SIN, X)).plan_id
+
+
 def test_health_answers_while_the_server_is_full(tmp_path: Path) -> None:
     """Its threads are not those of the calls, and the door is not in its way."""
     with serving(tmp_path, max_calls=2) as (app, stub), compilers_blocked(app) as release:
