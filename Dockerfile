@@ -61,6 +61,7 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10m --retries=3 \
     CMD ["python", "-I", "-m", "gradwire_server.probe"]
 ENTRYPOINT ["gradwire-server"]
+# deploy/image/build adds version, revision and source.
 LABEL org.opencontainers.image.title="gradwire server" \
     org.opencontainers.image.description="Derivatives over gRPC, computed with JAX" \
     org.opencontainers.image.licenses="Apache-2.0"
@@ -69,22 +70,8 @@ FROM runtime AS cuda
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=libraries-cuda /opt/gradwire /opt/gradwire
 COPY --from=own /own/opt/gradwire /opt/gradwire
-# One a line: buildah 1.28 takes a cached layer for right whatever the others are.
-ARG VERSION
-ARG REVISION
-ARG SOURCE
-LABEL org.opencontainers.image.version="${VERSION}" \
-    org.opencontainers.image.revision="${REVISION}" \
-    org.opencontainers.image.source="${SOURCE}"
 
 # Last, and so what is built when no target is named.
 FROM runtime AS cpu
 COPY --from=libraries-cpu /opt/gradwire /opt/gradwire
 COPY --from=own /own/opt/gradwire /opt/gradwire
-# One a line: buildah 1.28 takes a cached layer for right whatever the others are.
-ARG VERSION
-ARG REVISION
-ARG SOURCE
-LABEL org.opencontainers.image.version="${VERSION}" \
-    org.opencontainers.image.revision="${REVISION}" \
-    org.opencontainers.image.source="${SOURCE}"
