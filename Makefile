@@ -59,7 +59,7 @@ demo: .venv/installed-demo
 
 # The tests of one file stay in one worker, for they share a server.
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m 'not long and not deploy' --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m 'not long and not deploy and not image' --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-long: .venv/installed-dev
 	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)

@@ -19,12 +19,11 @@ import pytest
 import yaml
 
 import gradwire as gw
-from deploy.containers import CONFINED, IMAGE, is_healthy, run
+from deploy.containers import CONFINED, is_healthy, run
 from server_process import eventually
 
 pytestmark = [
-    pytest.mark.deploy,
-    pytest.mark.skipif(not IMAGE, reason="`make image-test` builds the image and runs this"),
+    pytest.mark.image,
     pytest.mark.skipif(not CONFINED, reason="this kernel runs no containers"),
 ]
 

@@ -18,7 +18,6 @@ import pytest
 import gradwire as gw
 from deploy.containers import (
     CONFINED,
-    IMAGE,
     MEMORY,
     USER,
     Container,
@@ -35,8 +34,7 @@ from server_process import eventually
 from serving import Stub, inline
 
 pytestmark = [
-    pytest.mark.deploy,
-    pytest.mark.skipif(not IMAGE, reason="`make image-test` builds the image and runs this"),
+    pytest.mark.image,
 ]
 confined = pytest.mark.skipif(not CONFINED, reason="this kernel runs no containers")
 

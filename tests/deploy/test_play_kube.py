@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 
 import gradwire as gw
-from deploy.containers import CONFINED, IMAGE, MEMORY, is_healthy, run
+from deploy.containers import CONFINED, MEMORY, is_healthy, run
 from deploy.gateway import free_port
 from server_process import eventually
 
 pytestmark = [
-    pytest.mark.deploy,
-    pytest.mark.skipif(not IMAGE, reason="`make image-test` builds the image and runs this"),
+    pytest.mark.image,
     pytest.mark.skipif(not CONFINED, reason="this kernel runs no containers"),
 ]
 
