@@ -67,7 +67,9 @@ LABEL org.opencontainers.image.title="gradwire server" \
     org.opencontainers.image.licenses="Apache-2.0"
 
 FROM runtime AS cuda
-ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# Without a driver JAX would compute on the processor.
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    GRADWIRE_SERVER_PLATFORM=gpu
 COPY --from=libraries-cuda /opt/gradwire /opt/gradwire
 COPY --from=own /own/opt/gradwire /opt/gradwire
 

@@ -32,7 +32,7 @@ from gradwire_server.room import Room
 from gradwire_server.security import CredentialError, Guard
 from gradwire_server.selftest import SelfTestError, run_self_test
 from gradwire_server.service import SERVICE_NAME, DerivativeService
-from gradwire_server.settings import AUTO, OFF, Settings, default_cache_dir, own_folder
+from gradwire_server.settings import ANY, AUTO, OFF, Settings, default_cache_dir, own_folder
 from gradwire_server.store import Store, StoreError
 from gradwire_server.tracing import open_spans
 from gradwire_server.warm import Recorder, WarmError, prepare_records, read_records
@@ -75,7 +75,7 @@ class App:
 
         Raises:
             StartError: the cache directory, or a certificate, key or token can't
-                be used.
+                be used, or the device isn't of the platform asked for.
         """
         store, recorder = _open_store(settings), _open_recorder(settings)
         try:
@@ -83,6 +83,7 @@ class App:
         except CredentialError as error:
             raise StartError(str(error)) from error
         devices.set_up_jax()
+        _check_platform(settings)
         self.settings = settings
         self.address = ""
         self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
@@ -298,6 +299,15 @@ class App:
 def build(settings: Settings) -> App:
     """Makes a server. See ``App``."""
     return App(settings)
+
+
+def _check_platform(settings: Settings) -> None:
+    device = devices.list_devices()[0]
+    if settings.platform not in (ANY, device.platform):
+        raise StartError(
+            f"`platform` must be that of the device; got {settings.platform!r}, and JAX has found "
+            f"{device.platform!r} ({device.kind})"
+        )
 
 
 def _open_recorder(settings: Settings) -> Recorder | None:

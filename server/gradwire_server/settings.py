@@ -20,6 +20,7 @@ from gradwire.ir import ProgramLimits
 
 OFF = "off"
 AUTO = "auto"
+ANY = "any"
 MAX_UNIX_PATH_BYTES = 107
 """What the kernel takes as the path of a Unix socket."""
 MAX_SECONDS = 10.0**6
@@ -102,6 +103,8 @@ class Settings:
             takes calls: a directory, or off.
         record_dir: Where to record each program that is made ready, for the
             warm_dir of other servers: a directory, or off.
+        platform: What the device must be, such as cpu or gpu; any for no such
+            wish. JAX goes on without a GPU where it finds no driver.
         log_format: What the log is written in: text or json.
         compile_workers: Programs that are compiled at the same time.
         grace: Seconds that calls in flight are given when the server stops.
@@ -168,6 +171,7 @@ class Settings:
     cache_dir: str = AUTO
     warm_dir: str = OFF
     record_dir: str = OFF
+    platform: str = ANY
     log_format: str = "text"
     compile_workers: int = 2
     grace: float = 30.0

@@ -245,6 +245,14 @@ def test_a_grace_that_is_over_ends_calls(tmp_path: Path) -> None:
             call.result(10)
 
 
+def test_a_device_of_another_platform_is_not_served_on(tmp_path: Path) -> None:
+    """A machine whose driver is missing is found out, and the one that is wanted is used."""
+    with pytest.raises(StartError, match=r"`platform` must be .* got 'tpu', .* found 'cpu'"):
+        build(settings_in(tmp_path, platform="tpu"))
+    with serving(tmp_path, platform="cpu") as (app, _):
+        assert app.address
+
+
 def test_a_watch_does_not_use_up_the_grace(tmp_path: Path) -> None:
     """It hears that the server stops, and is ended."""
     app = build(settings_in(tmp_path, grace=60.0))

@@ -69,7 +69,7 @@ class Measurement:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "knee.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         with (folder / "knee.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
 
