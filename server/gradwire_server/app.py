@@ -82,8 +82,7 @@ class App:
             self._guard = Guard(settings)
         except CredentialError as error:
             raise StartError(str(error)) from error
-        devices.set_up_jax()
-        _check_platform(settings)
+        _set_up_device(settings)
         self.settings = settings
         self.address = ""
         self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
@@ -301,7 +300,11 @@ def build(settings: Settings) -> App:
     return App(settings)
 
 
-def _check_platform(settings: Settings) -> None:
+def _set_up_device(settings: Settings) -> None:
+    try:
+        devices.set_up_jax()
+    except devices.DeviceError as error:
+        raise StartError(str(error)) from error
     device = devices.list_devices()[0]
     if settings.platform not in (ANY, device.platform):
         raise StartError(

@@ -260,6 +260,15 @@ def test_a_server_that_can_not_start_says_why(arguments: list[str], code: int, t
     assert text in log.splitlines()[-1]
 
 
+def test_a_server_without_a_device_says_so() -> None:
+    """As where the environment asks JAX for a GPU that isn't there."""
+    flags = ("--metrics", "off", "--cache-dir", "off")
+    with _started(*flags, JAX_PLATFORMS="cuda") as process:
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "JAX must find a device; got none, with JAX_PLATFORMS='cuda'" in log.splitlines()[-1]
+
+
 def test_flags_and_variables_name_certificates_and_tokens(flags: list[str], tmp_path: Path) -> None:
     """Calls in flight are still answered when it is ended, encrypted as they are."""
     authority, token = Authority(tmp_path, "authority"), "a-token-of-32-characters-or-less"
