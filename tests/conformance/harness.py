@@ -55,6 +55,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from gradwire.ir import Function, Node, Param, Program, infer_program
 from gradwire.ir.binding import bind_attrs
@@ -65,6 +66,18 @@ from gradwire_server.lowering import LOWERINGS, lower_function
 
 Rng = np.random.Generator
 Make = Callable[[Rng, Dtype], Sequence[Array]]
+
+UNOPTIMISED = {"xla_backend_optimization_level": 0}
+"""Options of ``jax.jit`` that save a third of XLA's work on a program that runs once."""
+
+unoptimised_and_optimised = pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(UNOPTIMISED, id="unoptimised"),
+        pytest.param({}, id="optimised", marks=pytest.mark.long),
+    ],
+)
+"""Gives a test the ``compiler_options`` for haste, and among the long tests the server's own."""
 
 BOOL = ("bool",)
 SIGNED = ("int8", "int16", "int32", "int64")

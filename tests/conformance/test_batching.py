@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from conformance.harness import Case, cases_of_table, lowered, widened
+from conformance.harness import Case, cases_of_table, lowered, unoptimised_and_optimised, widened
 from gradwire.ir.binding import bind_attrs
 from gradwire.opset import OPS
 from gradwire.opset.core import MIXED, Call
@@ -33,13 +33,15 @@ def _run(case: Case, inputs: Sequence[Array]) -> list[Array]:
     return [np.asarray(x) for x in _compiled(case)(*inputs)]
 
 
+@unoptimised_and_optimised
 @pytest.mark.parametrize("case", WITH_OPERANDS, ids=lambda case: case.id)
-def test_vmap_equals_a_loop(case: Case) -> None:
+def test_vmap_equals_a_loop(case: Case, options: dict[str, Any]) -> None:
     """Mapping over a leading axis of every operand gives each row's own result."""
     rows = [case.inputs(case.widest, seed) for seed in range(3)]
     stacked = [jnp.stack(column) for column in zip(*rows, strict=True)]
     function = lowered(case, rows[0], case.attrs_for(case.widest))
-    mapped = [np.asarray(x) for x in jax.jit(jax.vmap(function))(*stacked)]
+    run = jax.jit(jax.vmap(function), compiler_options=options)
+    mapped = [np.asarray(x) for x in run(*stacked)]
     for b, row in enumerate(rows):
         got = case.observed(np, [x[b] for x in mapped])
         for ours, theirs in zip(got, case.observed(np, _run(case, row)), strict=True):

@@ -10,7 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from conformance.harness import Case, cases_of_table, dtype_of, finite_differences, lowered
+from conformance.harness import (
+    Case,
+    cases_of_table,
+    dtype_of,
+    finite_differences,
+    lowered,
+    unoptimised_and_optimised,
+)
 from gradwire.opset import OPS
 from gradwire.opset.core import Derivatives
 from gradwire.tensors import Array, Dtype, is_complex, is_inexact
@@ -93,19 +100,21 @@ def _assert_near(got: Any, want: Any, tolerance: float, what: str) -> None:
     np.testing.assert_allclose(got, want, tolerance, tolerance * scale, err_msg=what)
 
 
+@unoptimised_and_optimised
 @pytest.mark.parametrize(("case", "dtype"), _runs(Derivatives.ANY, Derivatives.FIRST))
-def test_derivatives_agree_with_finite_differences(case: Case, dtype: str) -> None:
+def test_derivatives_agree_with_finite_differences(
+    case: Case, dtype: str, options: dict[str, Any]
+) -> None:
     """jvp, vjp (by the transpose identity) and, if of any order, the second derivative."""
     problem = Problem(case, dtype_of(dtype))
     any_order = OPS[case.op].derivatives is Derivatives.ANY
     first, second = finite_differences(problem.reference, case.step)
 
-    @jax.jit
     def run(point: list[Any]) -> tuple[Any, Any, Any]:
         curvature = problem.second(*point) if any_order else None
         return problem.jvp(*point), problem.vjp(*point), curvature
 
-    t_out, ct_in, curvature = run(problem.point)
+    t_out, ct_in, curvature = jax.jit(run, compiler_options=options)(problem.point)
     assert len(t_out) == len(first) > 0
     for position, (ours, theirs) in enumerate(zip(t_out, first, strict=True)):
         _assert_near(ours, theirs, 1e-7, f"jvp, output {position}")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from conformance.harness import finite_differences
+from conformance.harness import UNOPTIMISED, finite_differences
 from conformance.interpreter import APPLY, Interpreter
 from conformance.interpreter import OPERATORS as INTERPRETED
 from conformance.random_programs import Case, random_programs
@@ -207,7 +207,7 @@ def check_tally(tally: Counter[str], count: int) -> None:
 @pytest.mark.timeout(600)
 def test_random_programs() -> None:
     """Values, both modes and finite differences agree on a hundred random programs."""
-    check_tally(explore(100, 3, xla_backend_optimization_level=0), 100)
+    check_tally(explore(100, 3, **UNOPTIMISED), 100)
 
 
 @pytest.mark.long

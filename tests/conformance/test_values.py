@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -50,29 +51,46 @@ def test_case_names_are_unique() -> None:
     assert len(ids) == len(set(ids))
 
 
+def _problem(case: Case, name: str) -> tuple[Callable[..., list[Any]], list[Any], list[Array]]:
+    """Returns the op's function, its operands and what the reference makes of them."""
+    dtype = dtype_of(name)
+    inputs, attrs = case.inputs(dtype), case.attrs_for(dtype)
+    operands = [jnp.asarray(x) for x in inputs]
+    return lowered(case, inputs, attrs), operands, case.expected(inputs, attrs)
+
+
+def _compare(case: Case, outputs: Sequence[Any], want: Sequence[Array], what: str) -> None:
+    got = case.observed(np, [np.asarray(x) for x in outputs])
+    assert_close(got, want, ulps=case.ulps, relative=case.relative, what=what)
+
+
 @every_case
 def test_value_agrees_with_the_reference(case: Case) -> None:
-    """Compiled in every dtype that the case names, and run op by op in the widest."""
-    functions, groups, expected = [], [], []
-    for name in case.dtypes:
-        dtype = dtype_of(name)
-        inputs, attrs = case.inputs(dtype), case.attrs_for(dtype)
-        functions.append(lowered(case, inputs, attrs))
-        groups.append([jnp.asarray(x) for x in inputs])
-        expected.append(case.expected(inputs, attrs))
-
-    def compare(outputs: list[jax.Array], want: list[Array], what: str) -> None:
-        got = case.observed(np, [np.asarray(x) for x in outputs])
-        assert_close(got, want, ulps=case.ulps, relative=case.relative, what=what)
+    """Compiled, in every dtype that the case names."""
+    functions, operands, wanted = zip(*(_problem(case, name) for name in case.dtypes), strict=True)
 
     @jax.jit
-    def run_all(groups: list[list[jax.Array]]) -> list[list[jax.Array]]:
-        return [f(*inputs) for f, inputs in zip(functions, groups, strict=True)]
+    def run_all(operands: list[list[jax.Array]]) -> list[list[jax.Array]]:
+        return [f(*inputs) for f, inputs in zip(functions, operands, strict=True)]
 
-    for name, outputs, want in zip(case.dtypes, run_all(groups), expected, strict=True):
-        compare(outputs, want, f"jit, {name}")
-    widest = case.dtypes.index(case.widest.name)
-    compare(functions[widest](*groups[widest]), expected[widest], f"eager, {case.widest}")
+    for name, outputs, want in zip(case.dtypes, run_all(operands), wanted, strict=True):
+        _compare(case, outputs, want, name)
+
+
+def _first_of_each_op() -> list[Any]:
+    """Returns every case, of which all but the first of an op are for the long tests."""
+    first = {case.op: case for case in reversed(CASES)}
+    return [
+        pytest.param(case, id=case.id, marks=[] if case is first[case.op] else pytest.mark.long)
+        for case in CASES
+    ]
+
+
+@pytest.mark.parametrize("case", _first_of_each_op())
+def test_value_agrees_when_not_compiled(case: Case) -> None:
+    """Run by JAX op by op, in the widest dtype: no fusion hides or makes an error."""
+    function, operands, want = _problem(case, case.widest.name)
+    _compare(case, function(*operands), want, str(case.widest))
 
 
 def _typed() -> list[Any]:
