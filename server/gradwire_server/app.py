@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health_pb2
 
 from gradwire_server import devices
 from gradwire_server.admission import Admission, Bound
@@ -33,15 +32,13 @@ from gradwire_server.security import CredentialError, Guard
 from gradwire_server.selftest import SelfTestError, run_self_test
 from gradwire_server.service import SERVICE_NAME, DerivativeService
 from gradwire_server.settings import ANY, AUTO, OFF, Settings, default_cache_dir, own_folder
+from gradwire_server.side import SideServices
 from gradwire_server.store import Store, StoreError
 from gradwire_server.tracing import open_spans
 from gradwire_server.warm import Recorder, WarmError, prepare_records, read_records
 from gradwire_server.workers import Workers
 
 _log = logging.getLogger(__name__)
-
-_SPARE_THREADS = 16
-"""Threads beyond those that calls may hold, so that health always answers."""
 
 _LAST_SECONDS = 0.5
 """What a compile that nobody waits for gets at the end."""
@@ -112,9 +109,10 @@ class App:
         self._journal = Journal(observers)
         self._monitor: Monitor | None = None
         self._health = Health()
-        self._threads = ThreadPoolExecutor(
-            settings.max_calls + _SPARE_THREADS, thread_name_prefix="call"
+        self._side = SideServices(
+            self._health, [SERVICE_NAME], settings.max_side_calls, self._journal.add
         )
+        self._threads = ThreadPoolExecutor(settings.max_calls, thread_name_prefix="call")
         self._arrivals = Arrivals(settings.max_receive_seconds)
         self._engine = self._make_engine()
         self._server = self._make_server(self._engine)
@@ -168,7 +166,7 @@ class App:
             Whether nothing is being done any more. A compile goes on.
         """
         serving = self.lifecycle.leave_rotation()
-        self._health.enter_graceful_shutdown()
+        self._set_health(_Health.NOT_SERVING)
         if serving:
             time.sleep(self.settings.drain_delay)
         end = time.monotonic() + (self.settings.grace if grace is None else grace)
@@ -186,6 +184,7 @@ class App:
         self._threads.shutdown(wait=False)
         done = self.workers.stop(_LAST_SECONDS)
         self._arrivals.stop()
+        self._side.stop()
         self._journal.stop()
         if self._spans is not None:
             self._spans.stop()
@@ -225,7 +224,6 @@ class App:
         server = grpc.server(
             self._threads,
             interceptors=self._guard.interceptors(self._journal.add),
-            maximum_concurrent_rpcs=settings.max_calls + settings.max_pending_calls,
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", settings.max_message_bytes),
@@ -256,16 +254,13 @@ class App:
             self._executions.expected_wait,
             self._journal.add,
             self._arrivals,
+            self._threads,
         )
-        server.add_generic_rpc_handlers((door,))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
+        server.add_generic_rpc_handlers((door, self._side.door))
         return server
 
     def _set_health(self, status: int) -> None:
-        for name in ("", SERVICE_NAME):
-            self._health.set(name, status)
+        self._health.set(status, "", SERVICE_NAME)
 
     def _metrics_page(self) -> tuple[int, str, bytes]:
         self._journal.flush()

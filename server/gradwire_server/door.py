@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NoReturn
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 
@@ -16,6 +16,7 @@ from gradwire.errors import OverloadedError
 from gradwire_server.admission import Admission, Bound
 from gradwire_server.arrivals import Arrivals
 from gradwire_server.record import CallRecord
+from gradwire_server.refusals import refusing_handler, run_in
 from gradwire_server.status import describe, to_grpc
 
 MAX_REFUSALS_PER_SECOND = 500
@@ -29,17 +30,17 @@ _SAME_ANSWER_SECONDS = 0.01
 """For so long those who are refused get the same answer: to write one takes as long as to
 send one."""
 
-Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Context: TypeAlias = grpc.ServicerContext
 
 
 class Door(grpc.GenericRpcHandler):
     """Wraps the handlers of a service.
 
-    gRPC asks for a handler in its own thread, before it reads the message. A
-    refusal is sent right there: no message is received and no other thread
-    woken, which would take twice the time. To gRPC the methods are ones with a
-    stream of requests, since it reads the one message of the others before a
-    handler can say a word; on the wire there is no difference.
+    gRPC asks for a handler in its own thread, before it reads the message, and
+    a refusal is sent right there. To gRPC all methods are ones with a stream
+    of requests, since it reads the one message of the others before a handler
+    can say a word; on the wire there is no difference.
     """
 
     def __init__(
@@ -49,37 +50,39 @@ class Door(grpc.GenericRpcHandler):
         expected_wait: Callable[[], float],
         note: Callable[[CallRecord], None],
         arrivals: Arrivals,
+        threads: ThreadPoolExecutor,
     ) -> None:
         """Makes a door.
 
         Args:
-            service: What is behind it: handlers of one request and one reply.
+            service: What is behind it.
             admission: Who may come in. A handler that ``service`` has returned
-                is always called, or its place would be lost.
+                is always called, or its place would be lost: so the server must
+                have no bound of its own, such as ``maximum_concurrent_rpcs``.
             expected_wait: In how many seconds there should be room again.
             note: Called with the record of each call that is refused.
             arrivals: Looks after those whose message is on its way.
+            threads: Work on the calls; as many as may come in.
         """
         self._service = service
         self._arrivals = arrivals
+        self._threads = threads
         self._admission = admission
         self._expected_wait = expected_wait
         self._note = note
-        self._entrances: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
-        self._refusals: dict[tuple[str, str], _Refusal] = {}
+        self._entrances: dict[str, _Handler] = {}
+        self._refusals: dict[tuple[str, Bound], _Refusal] = {}
         self._next_refusal_at = 0.0
 
-    def service(
-        self, details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+    def service(self, details: grpc.HandlerCallDetails) -> _Handler | None:
         """Returns what answers a call; gRPC calls this from one thread only."""
         path = details.method
         entrance = self._entrances.get(path)
         if entrance is None:
             handler = self._service.service(details)
-            if handler is None or handler.unary_unary is None:
-                return handler
-            entrance = self._entrances[path] = self._entrance(path, handler.unary_unary)
+            if handler is None:
+                return None
+            entrance = self._entrances[path] = self._entrance(path, handler)
         bound = self._admission.enter(_name(path))
         if bound is None:
             return entrance
@@ -94,29 +97,51 @@ class Door(grpc.GenericRpcHandler):
         if self._next_refusal_at > now:
             time.sleep(self._next_refusal_at - now)
 
-    def _entrance(self, path: str, behaviour: Behaviour) -> grpc.RpcMethodHandler[bytes, bytes]:
+    def _entrance(self, path: str, handler: _Handler) -> _Handler:
         method = _name(path)
+        coding = (handler.request_deserializer, handler.response_serializer)
+        behave: Any = handler.unary_unary or handler.unary_stream or handler.stream_stream
+        read = self._arriving if handler.request_streaming else self._only
 
-        def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        def answer(requests: Iterator[Any], context: _Context) -> Any:
             try:
-                data = self._receive(requests, context)
-                if data is None:
-                    context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} takes one request")
-                return behaviour(data, context)
+                return behave(read(requests, context), context)
             finally:
                 self._admission.leave(method)
 
-        return grpc.stream_unary_rpc_method_handler(answer)
+        def stream(requests: Iterator[Any], context: _Context) -> Iterator[Any]:
+            try:
+                yield from behave(read(requests, context), context)
+            finally:
+                self._admission.leave(method)
 
-    def _receive(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes | None:
-        arrival = self._arrivals.begin(context.cancel)
-        try:
-            return next(requests, None)
-        finally:
-            self._arrivals.end(arrival)
+        if handler.response_streaming:
+            run_in(self._threads, stream)
+            return grpc.stream_stream_rpc_method_handler(stream, *coding)
+        run_in(self._threads, answer)
+        return grpc.stream_unary_rpc_method_handler(answer, *coding)
 
-    def _refusal(self, path: str, bound: Bound) -> grpc.RpcMethodHandler[bytes, bytes]:
-        key = (path, bound.limit)
+    def _only(self, requests: Iterator[Any], context: _Context) -> Any:
+        """Returns the message of a call that has one."""
+        message = next(self._arriving(requests, context), None)
+        if message is None:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "the method takes one request")
+        return message
+
+    def _arriving(self, requests: Iterator[Any], context: _Context) -> Iterator[Any]:
+        """Passes messages on; a caller who sends none in time is cut off."""
+        while True:
+            arrival = self._arrivals.begin(context.cancel)
+            try:
+                message = next(requests, None)
+            finally:
+                self._arrivals.end(arrival)
+            if message is None:
+                return
+            yield message
+
+    def _refusal(self, path: str, bound: Bound) -> _Handler:
+        key = (path, bound)
         refusal = self._refusals.get(key)
         if refusal is None:
             refusal = _Refusal(_name(path), bound, self._expected_wait, self._note)
@@ -139,19 +164,10 @@ class _Refusal:
         self._expected_wait = expected_wait
         self._note = note
         self._status: grpc.Status | None = None
-        self._reason = ""
         self._made_at = 0.0
+        self.handler: _Handler = refusing_handler(self._abort)
 
-        def refuse(requests: Iterator[bytes], context: grpc.ServicerContext) -> NoReturn:
-            self._abort(context)
-
-        # The attribute is gRPC's own; without it a refusal would only cost more.
-        refuse.experimental_thread_pool = _IN_PLACE  # type: ignore[attr-defined]
-        self.handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_unary_rpc_method_handler(
-            refuse
-        )
-
-    def _abort(self, context: grpc.ServicerContext) -> NoReturn:
+    def _abort(self, context: _Context) -> NoReturn:
         now = time.monotonic()
         if self._status is None or now - self._made_at > _SAME_ANSWER_SECONDS:
             self._status, self._made_at = self._write(), now
@@ -173,19 +189,6 @@ class _Refusal:
             retry_after=self._expected_wait(),
         )
         return to_grpc(describe(error, "")[0])  # it was not read, so its id isn't known
-
-
-class _InPlace(ThreadPoolExecutor):
-    """Runs what it is given at once, in the thread that gives it."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Runs it."""
-        done: Future[Any] = Future()
-        done.set_result(fn(*args, **kwargs))
-        return done
-
-
-_IN_PLACE = _InPlace(1)  # starts no thread
 
 
 def _name(path: str) -> str:

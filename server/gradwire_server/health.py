@@ -1,33 +1,86 @@
-"""The standard health service, whose watches can be ended."""
+"""gRPC's health service: whether calls are taken, for balancers."""
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from collections.abc import Iterator
 
 import grpc
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+NAME = "grpc.health.v1.Health"
 
 
-class Health(health.HealthServicer):
-    """The standard health service, whose watches can be ended."""
+class Health:
+    """The status of each service by name; the empty name stands for the server.
+
+    Not gRPC's own servicer, for that sends to its watchers under a lock which
+    gRPC's one thread needs to end a watch, and then nothing is served any more.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._watches: set[grpc.ServicerContext] = set()
+        """Makes one that knows no service."""
+        self._changed = threading.Condition()
+        self._statuses: dict[str, int] = {}
+        self._ended = False
 
-    def Watch(
-        self,
-        request: health_pb2.HealthCheckRequest,
-        context: grpc.ServicerContext,
-        send_response_callback: Any = None,
-    ) -> Any:
-        """Sends the status whenever it changes."""
-        self._watches.add(context)
-        if not context.add_callback(lambda: self._watches.discard(context)):
-            self._watches.discard(context)  # it has ended already
-        return super().Watch(request, context, send_response_callback)
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Returns what a gRPC server registers."""
+        coding = (HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString)
+        return grpc.method_handlers_generic_handler(
+            NAME,
+            {
+                "Check": grpc.unary_unary_rpc_method_handler(self._check, *coding),
+                "Watch": grpc.unary_stream_rpc_method_handler(self._watch, *coding),
+            },
+        )
+
+    def set(self, status: int, *names: str) -> None:
+        """Sets the status of services, and tells those who watch."""
+        with self._changed:
+            self._statuses.update(dict.fromkeys(names, status))
+            self._changed.notify_all()
 
     def end_watches(self) -> None:
         """Ends every watch: one that is open would hold the server for its whole grace."""
-        for context in list(self._watches):
-            context.cancel()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _check(
+        self, request: HealthCheckRequest, context: grpc.ServicerContext
+    ) -> HealthCheckResponse:
+        status = self._statuses.get(request.service)
+        if status is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+        return HealthCheckResponse(status=status)
+
+    def _watch(
+        self, request: HealthCheckRequest, context: grpc.ServicerContext
+    ) -> Iterator[HealthCheckResponse]:
+        """Sends the status, and again whenever it is another."""
+        context.add_callback(self._wake)
+        told = None
+        while context.is_active():
+            status = self._wait_for_news(request.service, told, context)
+            if status != told:
+                yield HealthCheckResponse(status=status)
+                told = status
+            elif self._ended:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the server ends")
+
+    def _wait_for_news(self, name: str, told: int | None, context: grpc.ServicerContext) -> int:
+        """Waits for another status than ``told``, or the end; returns the status."""
+
+        def status() -> int:
+            return self._statuses.get(name, HealthCheckResponse.SERVICE_UNKNOWN)
+
+        with self._changed:
+            self._changed.wait_for(
+                lambda: status() != told or self._ended or not context.is_active()
+            )
+            return status()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()

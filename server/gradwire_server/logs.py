@@ -64,7 +64,8 @@ def log_calls(records: Iterable[CallRecord]) -> None:
     """Writes the access log's line of each call."""
     if _access.isEnabledFor(logging.INFO):
         for record in records:
-            if record.call_id:  # else it was refused unread: there may be thousands in a second
+            # Of calls that are refused unread there may be thousands in a second.
+            if record.call_id or record.peer:
                 _log_call(record)
 
 

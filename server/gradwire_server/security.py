@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import hmac
 import logging
+import math
 import os
 import ssl
 import stat
 import time
-import uuid
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 
 from gradwire.errors import AuthenticationError, Reason
 from gradwire.v1 import service_pb2
 from gradwire_server.record import CallRecord
+from gradwire_server.refusals import refusing_handler
 from gradwire_server.renewal import Renewed
 from gradwire_server.settings import Settings
 from gradwire_server.status import describe, to_grpc
@@ -28,6 +29,8 @@ MIN_TOKEN_CHARS = 16
 MAX_TOKENS = 64
 """Each call is compared with all of them."""
 MAX_FILE_BYTES = 2**20
+
+_LOG_PERIOD_SECONDS = 1.0
 
 _EXEMPT = "/grpc.health.v1.Health/"
 """Balancers and probes can't present a token."""
@@ -123,6 +126,8 @@ class _TokenInterceptor(grpc.ServerInterceptor):
     ) -> None:
         self._tokens = tokens
         self._note = note
+        self._refusals: dict[tuple[str, str], _Handler] = {}
+        self._logged_at = -math.inf
 
     def intercept_service(
         self,
@@ -138,25 +143,35 @@ class _TokenInterceptor(grpc.ServerInterceptor):
     def _refusal(self, path: str, problem: str) -> _Handler:
         method = path.rpartition("/")[2]
         # Whoever isn't known doesn't choose the names that metrics have.
-        record = CallRecord(method if method in _METHODS else "other")
+        key = method if method in _METHODS else "other", problem
+        if key not in self._refusals:
+            self._refusals[key] = self._make_refusal(*key)
+        return self._refusals[key]
 
-        def refuse(requests: object, context: grpc.ServicerContext) -> bytes:
-            record.call_id = uuid.uuid4().hex
-            error = AuthenticationError(
-                "the metadata `authorization` must be `Bearer` and a token that this server "
-                f"knows; got {problem}",
-                field="authorization",
-            )
-            status, detail = describe(error, record.call_id)
-            answer = to_grpc(status)
-            record.status = answer.code.name
-            record.reason = Reason.Name(detail.reason).removeprefix("ERROR_REASON_")
-            record.total = time.perf_counter() - record.started
-            self._note(record)
+    def _make_refusal(self, method: str, problem: str) -> _Handler:
+        error = AuthenticationError(
+            "the metadata `authorization` must be `Bearer` and a token that this server "
+            f"knows; got {problem}",
+            field="authorization",
+        )
+        status, detail = describe(error, "")  # it was not read, so its id isn't known
+        answer = to_grpc(status)
+        reason = Reason.Name(detail.reason).removeprefix("ERROR_REASON_")
+
+        def refuse(context: grpc.ServicerContext) -> NoReturn:
+            peer = context.peer() if self._is_to_be_logged() else ""
+            self._note(CallRecord(method, status=answer.code.name, reason=reason, peer=peer))
             context.abort_with_status(answer)
 
-        # Of a handler that streams, gRPC leaves it to us to read the request.
-        return grpc.stream_unary_rpc_method_handler(refuse)
+        return refusing_handler(refuse)
+
+    def _is_to_be_logged(self) -> bool:
+        """Says of one call in a while that its line shall be written: there may be thousands."""
+        now = time.monotonic()
+        due = now - self._logged_at >= _LOG_PERIOD_SECONDS
+        if due:
+            self._logged_at = now
+        return due
 
 
 def find_problem(metadata: Any, tokens: tuple[bytes, ...]) -> str:

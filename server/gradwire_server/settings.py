@@ -125,6 +125,10 @@ class Settings:
             half of it gRPC's core begins to cancel calls at a seventh of the
             cost of a refusal with details; a server that is flooded faster than
             it can refuse goes on computing.
+        max_side_calls: Calls of gRPC's health and reflection services that are
+            inside at the same time, in threads of their own. A quarter may be
+            watches of health and another reflection, so that a check of health
+            finds room.
         max_waiting_calls: Calls that wait for a compile at the same time: half
             of all, so that slow programs leave room for those that are ready.
         max_executions: Programs that run at the same time; by default one for
@@ -183,6 +187,7 @@ class Settings:
     max_calls: int = 128
     max_receive_seconds: float = 60.0
     max_pending_calls: int = 256
+    max_side_calls: int = 64
     max_waiting_calls: int = 64
     max_executions: int = field(default_factory=_default_executions)
     max_waiting_executions: int = 96

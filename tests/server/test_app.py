@@ -172,7 +172,7 @@ def test_health_answers_under_full_load(tmp_path: Path) -> None:
         with grpc.insecure_channel(app.address) as channel:
             watches = [
                 health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-                for _ in range(40)
+                for _ in range(16)
             ]
             for watch in watches:
                 assert next(watch).status == Status.SERVING
