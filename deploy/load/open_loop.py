@@ -163,7 +163,11 @@ def _parse() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--target", metavar="HOST:PORT", help="a server that runs; else one is started")
-    add("--metrics", metavar="URL", help="its /metrics page, to see what it computes in vain")
+    add(
+        "--metrics",
+        metavar="URL",
+        help="its page http://HOST:PORT/metrics, to see what it computes in vain",
+    )
     add("--tls-ca", metavar="FILE", help="the authority that its certificate must be from")
     add("--client-cert", metavar="FILE", help="the caller's certificate, for mutual TLS")
     add("--client-key", metavar="FILE", help="the key of that certificate")
