@@ -22,6 +22,10 @@ _log = logging.getLogger("gradwire_server")
 
 _FORMAT = "GRADWIRE_SERVER_LOG_FORMAT"
 
+_SPARE_SECONDS = 4.0
+"""Longer than an end in good order takes beyond drain delay and grace, and shorter than the
+5 s that supervisors are told to grant."""
+
 _FAILED = 1
 _WRONG_USAGE = 2
 
@@ -61,16 +65,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(settings: Settings) -> int:
     from gradwire_server.app import StartError, build
     from gradwire_server.embedded import remove_socket_folder, watch_parent
+    from gradwire_server.ending import end_after, obey_signals
 
     # JAX says little of use below this. Set before its import, C++ would heed it, too.
     logging.getLogger("jax").setLevel(logging.WARNING)
     # A queue and no event: a signal may come while this thread holds an event's lock,
     # and setting it would then wait for ever.
     stopping: queue.SimpleQueue[None] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: _begin_to_stop(stopping, number))
+
+    def stop() -> None:
+        end_after(settings.drain_delay + settings.grace + _SPARE_SECONDS)
+        stopping.put(None)
+
+    obey_signals(stop)
     if settings.embedded:
-        watch_parent(lambda: stopping.put(None))
+        watch_parent(stop)
     try:
         app = build(settings)
         app.start(wanted=stopping.empty)
@@ -112,12 +121,6 @@ def _prepare_process(settings: Settings) -> None:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if settings.embedded:
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-
-
-def _begin_to_stop(stopping: queue.SimpleQueue[None], number: int) -> None:
-    """Stops in good order; whoever sends the signal again doesn't want to wait."""
-    stopping.put(None)
-    signal.signal(number, signal.SIG_DFL)
 
 
 def _refuse(message: str, code: int) -> int:

@@ -99,7 +99,8 @@ class App:
         )
         self._device_bytes = settings.max_device_bytes or devices.list_devices()[0].memory_bytes
         self.memory = Room(self._device_bytes)
-        self._waiting = Gate(settings.max_waiting_calls, 0, "max_waiting_calls")
+        calls = settings.max_waiting_calls
+        self._waiting = Gate(calls, 0, "max_waiting_calls", allowed=calls)
         self.metrics = self._make_metrics(store)
         self._spans = open_spans(SERVICE_NAME, settings.replica_id)
         # The log comes last, since it says which trace a call belongs to.

@@ -33,15 +33,18 @@ class Gate:
         limit: str,
         max_wait_percent: float = 100,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        allowed: int | None = None,
     ) -> None:
         """Makes a gate.
 
         Args:
             inside: How many may be inside at once.
             waiting: How many may wait.
-            limit: The name of the setting that bounds the waiting.
+            limit: The name of the setting that says when it is full.
             max_wait_percent: For how much of his time somebody may be expected to wait.
             clock: Seconds, monotonic.
+            allowed: The value of that setting; None if it is ``waiting``.
         """
         self._lock = threading.Lock()
         self._places = self._free = inside
@@ -50,10 +53,11 @@ class Gate:
         self._max_waiting = waiting
         self._waiting: deque[threading.Event] = deque()
         self._limit = limit
+        self._allowed = waiting if allowed is None else allowed
         self._share = max_wait_percent / 100
         self._clock = clock
-        self._interval = 0.0  # seconds between two turns, while somebody waits
-        self._turn_at: float | None = None
+        self._interval = 0.0  # seconds between two turns, while all places are taken
+        self._turn_at = 0.0  # when the last of the places was taken
         self._patience = math.inf  # seconds that those who come have left
 
     @property
@@ -82,15 +86,18 @@ class Gate:
 
         Whoever asks can refuse a call before its deadline is known, and so at a
         fraction of the cost. Others who are more patient are refused as well:
-        the queue is long enough without them.
+        the queue is long enough without them. One that is empty is not, and if
+        nobody came to it, nobody would learn that callers are patient again.
         """
+        if not self._waiting:
+            return False
         return self.expected_wait() > _EARLY * self._share * self._patience
 
     def enter(self, deadline: Deadline, doing: str) -> None:
         """Goes in. Each enter is followed by one leave.
 
         Raises:
-            OverloadedError: too many wait already.
+            OverloadedError: too many wait already, or it would wait for too long.
             DeadlineError: the turn didn't come in time.
         """
         with self._lock:
@@ -98,8 +105,12 @@ class Gate:
                 if self._free == self._places:
                     self._busy_since = time.perf_counter()
                 self._free -= 1
+                if not self._free:
+                    self._turn_at = self._clock()
                 return
             left = deadline.remaining()
+            if left <= 0:  # it says nothing of the patience of others
+                raise late(doing)
             self._note_patience(left)
             self._check_room(left)
             turn = threading.Event()
@@ -115,11 +126,11 @@ class Gate:
     def leave(self) -> None:
         """Goes out, and lets the next one in."""
         with self._lock:
-            if self._waiting:
+            if not self._free:
                 self._note_turn()
+            if self._waiting:
                 self._waiting.popleft().set()
                 return
-            self._turn_at = None
             self._free += 1
             if self._free == self._places:
                 now = time.perf_counter()
@@ -127,11 +138,15 @@ class Gate:
                 self._busy_since = now
 
     def _note_turn(self) -> None:
+        """Measures how fast turns come, whether or not somebody waits for this one.
+
+        A value that keeps callers from queueing must not need a queue to change:
+        they are refused only while all places are taken, and then each leave tells
+        a new one. So the first may count alone, however odd it is.
+        """
         now = self._clock()
-        if self._turn_at is not None:
-            interval = now - self._turn_at
-            weight = _WEIGHT if self._interval else 1.0
-            self._interval += weight * (interval - self._interval)
+        weight = _WEIGHT if self._interval else 1.0
+        self._interval += weight * (now - self._turn_at - self._interval)
         self._turn_at = now
 
     def _note_patience(self, left: float) -> None:
@@ -142,8 +157,8 @@ class Gate:
     def _check_room(self, left: float) -> None:
         if len(self._waiting) >= self._max_waiting:
             raise OverloadedError(
-                f"`{self._limit}` is {self._max_waiting} on this server, and as many wait",
-                metadata={"limit": self._limit, "allowed": str(self._max_waiting)},
+                f"`{self._limit}` is {self._allowed} on this server, and as many wait",
+                metadata={"limit": self._limit, "allowed": str(self._allowed)},
                 retry_after=self.expected_wait(),
             )
         wait = self.expected_wait()

@@ -148,10 +148,8 @@ class Metrics:
         if count is None:
             count = self._counted[labels] = self._calls.labels(*labels).inc
         count()
-        observe = self._timed.get(labels[:2])
-        if observe is None:
-            observe = self._timed[labels[:2]] = self._seconds.labels(*labels[:2]).observe
-        observe(record.total)
+        if record.total:  # else it was refused unread: these would make the others look fast
+            self._time(labels[:2], record.total)
         for stage, observe_stage in self._stages.get(record.method, ()):
             spent = getattr(record, stage)
             if spent:
@@ -161,6 +159,12 @@ class Metrics:
         self._bytes_in.inc(record.bytes_in)
         self._bytes_out.inc(record.bytes_out)
         self._observe_rare(record)
+
+    def _time(self, labels: tuple[str, str], seconds: float) -> None:
+        observe = self._timed.get(labels)
+        if observe is None:
+            observe = self._timed[labels] = self._seconds.labels(*labels).observe
+        observe(seconds)
 
     def _observe_rare(self, record: CallRecord) -> None:
         if record.reason:

@@ -31,7 +31,8 @@ class CallRecord:
         limit: The name of the bound that the call was refused for, if it was one.
         bytes_in: Bytes of the request.
         bytes_out: Bytes of the reply.
-        total: Seconds from the first byte read to the last byte written.
+        total: Seconds from the first byte read to the last byte written; 0 if it was
+            refused unread.
         validate: Seconds of checking the request, the program and the inputs;
             the next are seconds, too.
         compile: Compiling, or loading what was compiled before.

@@ -47,13 +47,15 @@ def open_spans(service: str, replica_id: str) -> Spans | None:
         from gradwire_server.spans import Spans
 
         exporter = importlib.import_module(_EXPORTERS[protocol]).OTLPSpanExporter()
+        return Spans(exporter, service, replica_id)
     except ModuleNotFoundError as error:
         _log.warning(
             "there are no traces: %s is not installed. Run: pip install 'gradwire[otel]'",
             error.name,
         )
-        return None
-    return Spans(exporter, service, replica_id)
+    except Exception as error:  # noqa: BLE001 - a variable may be wrong in as many ways as there are
+        _log.warning("there are no traces: %s: %s", type(error).__name__, error)
+    return None
 
 
 def _is_wanted() -> bool:

@@ -152,6 +152,85 @@ def test_a_queue_is_crowded_by_the_measure_of_those_who_come() -> None:
     assert not gate.is_crowded()
 
 
+def test_callers_who_are_late_are_no_measure() -> None:
+    """Where there is no place they are late, not too many; patient ones find no crowd then."""
+    clock = Clock()
+    gate = Gate(1, 100, "x", 50, clock)
+    with queue(gate, 4):
+        two_turns(gate, clock, 1.0)
+        for _ in range(100):
+            with pytest.raises(DeadlineError, match="while it waited"):
+                gate.enter(Deadline(-1.0), "it waited")
+        assert gate.waiting == 2
+        assert not gate.is_crowded()
+
+
+def test_an_empty_queue_is_not_crowded() -> None:
+    """Though all before were in a hurry: patient callers come to it, and show that they are."""
+    clock = Clock()
+    gate = Gate(1, 100, "x", 50, clock)
+    with queue(gate, 6):
+        two_turns(gate, clock, 2.0)
+        for _ in range(60):
+            with pytest.raises(OverloadedError):
+                gate.enter(Deadline(1.0), "")
+        assert gate.is_crowded()
+        for _ in range(4):
+            clock.now += 2.0
+            gate.leave()
+        assert (gate.inside, gate.waiting) == (1, 0)
+        assert gate.expected_wait() == pytest.approx(2.0)
+        assert not gate.is_crowded()
+        with ThreadPoolExecutor(1) as pool:
+            for _ in range(20):
+                assert not gate.is_crowded()
+                patient = pool.submit(gate.enter, Deadline(60.0), "")
+                assert eventually(lambda: gate.waiting == 1)
+                crowded = gate.is_crowded()
+                clock.now += 2.0
+                gate.leave()
+                patient.result(10)
+        assert not crowded
+
+
+def test_what_was_slow_may_become_fast_without_a_queue() -> None:
+    """Long waits turn those in a hurry away, and nobody else comes: that must not last."""
+    clock = Clock()
+    gate = Gate(1, 100, "x", 50, clock)
+    with queue(gate, 3):
+        two_turns(gate, clock, 100.0)
+    gate.enter(Deadline(1.0), "")
+    with pytest.raises(OverloadedError):
+        gate.enter(Deadline(1.0), "")
+    for _ in range(60):
+        clock.now += 0.001
+        gate.leave()
+        gate.enter(Deadline(1.0), "")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(gate.enter, Deadline(1.0), "")
+        assert eventually(lambda: gate.waiting == 1)
+        gate.leave()
+        waiting.result(10)
+
+
+def test_turns_are_timed_while_all_places_are_taken() -> None:
+    """From the last that was free on; not while nobody would have to wait."""
+    clock = Clock()
+    gate = Gate(2, 100, "x", 50, clock)
+    for _ in range(2):
+        gate.enter(Deadline(1.0), "")
+        clock.now += 1000.0
+        gate.enter(Deadline(1.0), "")
+        clock.now += 3.0
+        gate.leave()
+        clock.now += 1000.0
+        gate.leave()
+    assert gate.expected_wait() == 0.0
+    for _ in range(2):
+        gate.enter(Deadline(1.0), "")
+    assert gate.expected_wait() == pytest.approx(3.0)
+
+
 def test_without_a_queue_nobody_is_refused() -> None:
     """However long the last ones have taken: a place is free."""
     clock = Clock()

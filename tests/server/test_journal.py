@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -17,7 +18,7 @@ def test_every_record_arrives_once_and_in_order() -> None:
     told = Journal([lambda records: seen.extend(record.method for record in records)])
     for number in range(10):
         told.add(CallRecord(str(number)))
-    told.flush()
+    assert told.flush()
     assert seen == [str(number) for number in range(10)]
     told.add(CallRecord("last"))
     told.stop()
@@ -67,3 +68,61 @@ def test_an_observer_that_is_stuck_holds_nobody(monkeypatch: pytest.MonkeyPatch)
     released.set()
     told.stop()
     assert len(seen) == 51
+
+
+def test_an_observer_that_is_stuck_holds_neither_a_flush_nor_the_end() -> None:
+    """They wait for as long as they are told to, and what can be told is told later."""
+    released, seen = threading.Event(), []
+
+    def stuck(records: Sequence[CallRecord]) -> None:
+        released.wait(30)
+        seen.extend(records)
+
+    told = Journal([stuck])
+    start = time.monotonic()
+    told.add(CallRecord("first"))
+    for _ in range(20):  # the first comes before the thread has begun
+        assert not told.flush(0.01)
+    told.stop(0.1)
+    assert time.monotonic() - start < 5
+    assert not seen
+    released.set()
+    assert eventually(lambda: len(seen) == 1)
+
+
+def test_callers_never_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the thread falls behind: it is hurried."""
+    monkeypatch.setattr(journal, "_MANY", 10)
+    monkeypatch.setattr(journal, "_PERIOD_SECONDS", 60)
+    seen: list[str] = []
+
+    def note(records: Sequence[CallRecord]) -> None:
+        seen.extend([threading.current_thread().name] * len(records))
+
+    told = Journal([note])
+    for number in range(100):
+        told.add(CallRecord(str(number)))
+    assert eventually(lambda: len(seen) >= 90)
+    assert set(seen) == {"journal"}
+    told.stop()
+    assert len(seen) == 100
+
+
+def test_a_flush_tells_of_what_came_during_another_round() -> None:
+    """It is one more, or the last calls would be missing on the page of metrics."""
+    begun, released, seen = threading.Event(), threading.Event(), []
+
+    def slow(records: Sequence[CallRecord]) -> None:
+        begun.set()
+        released.wait(30)
+        time.sleep(0.2)
+        seen.extend(record.method for record in records)
+
+    told = Journal([slow])
+    told.add(CallRecord("first"))
+    assert begun.wait(10)
+    told.add(CallRecord("second"))
+    threading.Timer(0.1, released.set).start()
+    assert told.flush(10)
+    assert seen == ["first", "second"]
+    told.stop()

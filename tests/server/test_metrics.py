@@ -102,6 +102,18 @@ def test_what_goes_wrong_is_counted_by_its_kind() -> None:
     assert samples["gradwire_call_seconds_bucket", labels] == 0
 
 
+def test_calls_refused_unread_have_no_time() -> None:
+    """They are counted, and don't make those that were answered look fast."""
+    metrics = Metrics()
+    unread = CallRecord("Compute", status="RESOURCE_EXHAUSTED", reason="OVERLOADED")
+    metrics.observe([unread, unread, CallRecord("Compute", total=2.0)])
+    samples = _samples(metrics.render().decode())
+    labels = (("method", "Compute"), ("operator", ""))
+    assert samples["gradwire_calls_total", (*labels, ("status", "RESOURCE_EXHAUSTED"))] == 2
+    assert samples["gradwire_call_seconds_count", labels] == 1
+    assert samples["gradwire_call_seconds_sum", labels] == 2
+
+
 def test_no_series_comes_twice() -> None:
     """There is no second one for the moment at which each was made."""
     text = Metrics().render().decode()

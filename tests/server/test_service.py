@@ -397,8 +397,11 @@ def test_waiting_for_compiles_is_bounded(tmp_path: Path) -> None:
         with compilers_blocked(app) as release:
             waiting = stub.Prepare.future(prepare_request(cos))
             assert eventually(lambda: app.lifecycle.calls == 1)
-            with refused("OVERLOADED"):
+            with refused("OVERLOADED") as caught:
                 stub.Prepare(prepare_request(cos))
+            assert "`max_waiting_calls` is 1 on this server" in caught.value.details()
+            shown = {entry.name: entry.value for entry in detail_of(caught.value).metadata}
+            assert shown == {"limit": "max_waiting_calls", "allowed": "1"}
             stub.Compute(inline(SIN, X))
             release()
             assert waiting.result(60).plan.id

@@ -200,3 +200,24 @@ def test_an_order_that_can_not_be_met_is_told(
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.grpc.trace_exporter", None)
     assert open_spans("a.Service", "me") is None
     assert "Run: pip install 'gradwire[otel]'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cause"),
+    [
+        ("TIMEOUT", "10s", "ValueError: could not convert string to float: '10s'"),
+        ("COMPRESSION", "foo", 'InvalidCompressionValueException: Invalid value "foo"'),
+    ],
+)
+def test_a_wrong_variable_is_only_warned_about(
+    name: str,
+    value: str,
+    cause: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What OpenTelemetry makes of it is in the log, and the server serves."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
+    assert open_spans("a.Service", "me") is None
+    assert f"there are no traces: {cause}" in caplog.text

@@ -1,0 +1,120 @@
+"""A server as a process that something hangs in, and that ends all the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from programs import chain, program, vector
+from server_process import start_script
+from serving import Stub, inline, outputs
+
+X = np.arange(3.0)
+SIN = program(chain("sin", 1, vector(3)))
+
+
+def _flags(folder: Path) -> list[str]:
+    address = f"unix:{folder}/s"
+    return ["--listen", address, "--cache-dir", "off", "--grace", "0.5", "--drain-delay", "0.5"]
+
+
+class Log:
+    """A pipe that a server writes its log to, and that nobody reads."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "log"
+        os.mkfifo(path)
+        self._reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        # Opened twice, since only the test's own writing must not wait.
+        self.writer = os.open(path, os.O_WRONLY)
+        self._filler = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+
+    def fill(self) -> None:
+        """Leaves no room for a single byte."""
+        for size in (4096, 1):
+            try:
+                while True:
+                    os.write(self._filler, b"\n" * size)
+            except BlockingIOError:
+                pass
+
+    def close(self) -> None:
+        """Closes all three."""
+        for descriptor in (self._reader, self.writer, self._filler):
+            os.close(descriptor)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    """One for a server."""
+    log = Log(tmp_path)
+    yield log
+    log.close()
+
+
+def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path, log: Log) -> None:
+    """Calls, metrics and liveness are answered, and the process ends when it is told to."""
+    command = [sys.executable, "-P", "-m", "gradwire_server", "--metrics", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        [*command, *_flags(tmp_path)], stdout=subprocess.PIPE, stderr=log.writer, text=True
+    )
+    try:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        log.fill()
+        with grpc.insecure_channel(ready["listening"]) as channel:
+            for _ in range(3):
+                np.testing.assert_allclose(
+                    outputs(Stub(channel).Compute(inline(SIN, X), timeout=30))[0], np.sin(X)
+                )
+                for page in ("metrics", "livez"):
+                    with urllib.request.urlopen(f"{ready['metrics']}/{page}", timeout=10) as reply:
+                        assert reply.read()
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 1
+        assert 1.0 < time.monotonic() - start < 10.0  # not before drain delay and grace are over
+    finally:
+        process.kill()
+        process.communicate()
+
+
+HANGING = """
+import re, sys
+from gradwire_server import app
+
+def stop(self):
+    re.match("(a+)+$", "a" * 100 + "b")  # for years, and holds the interpreter's lock
+
+app.App.stop = stop
+from gradwire_server.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_whatever_hangs_the_process_ends_and_says_where(tmp_path: Path) -> None:
+    """Soon after drain delay and grace, with a status that tells it from a clean end."""
+    process = start_script(HANGING, *_flags(tmp_path), "--metrics", "off")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+        assert 1.0 < time.monotonic() - start < 10.0
+        assert process.returncode == 1
+        assert "in stop" in errors
+    finally:
+        process.kill()
+        process.communicate()
