@@ -61,7 +61,8 @@ class Spans:
         # From the clock of records to that of the wall, in nanoseconds.
         shift = time.time_ns() - time.perf_counter_ns()
         for record in records:
-            self._observe(record, shift)
+            if record.call_id:  # else it was refused unread: there may be thousands in a second
+                self._observe(record, shift)
 
     def stop(self) -> None:
         """Exports the rest, if somebody takes it within two seconds, and ends."""

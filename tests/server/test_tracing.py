@@ -114,18 +114,24 @@ def test_only_faults_of_the_server_are_errors_of_its_span(
 
 def test_a_caller_that_is_not_sampled_has_no_spans() -> None:
     """Its trace is known all the same; a caller without a trace starts one."""
-    unsampled = CallRecord("Compute", parent={"traceparent": SAMPLED["traceparent"][:-1] + "0"})
+    header = {"traceparent": SAMPLED["traceparent"][:-1] + "0"}
+    unsampled = CallRecord("Compute", call_id="c", parent=header)
     assert _spans_of(unsampled) == []
     assert unsampled.trace_id == TRACE
-    alone = CallRecord("Compute")
+    alone = CallRecord("Compute", call_id="c")
     (span,) = _spans_of(alone)
     assert span.parent is None
     assert alone.trace_id not in ("", TRACE)
 
 
+def test_a_call_that_is_refused_unread_has_no_spans() -> None:
+    """Nothing is known of it, and there may be more of them than a collector takes."""
+    assert _spans_of(CallRecord("Compute", status="RESOURCE_EXHAUSTED")) == []
+
+
 def test_a_broken_header_starts_a_new_trace() -> None:
     """It is a caller's; it harms nothing."""
-    (span,) = _spans_of(CallRecord("Compute", parent={"traceparent": "x" * 5000}))
+    (span,) = _spans_of(CallRecord("Compute", call_id="c", parent={"traceparent": "x" * 5000}))
     assert span.parent is None
 
 
