@@ -85,9 +85,12 @@ def test_a_signal_ends_it_in_good_order(flags: list[str], number: int) -> None:
             request = inline(slow, X)
             request.context.call_id = "slow-call"
             call = stub.Compute.future(request)
-            with urllib.request.urlopen(f"{ready['metrics']}/metrics", timeout=10) as page:
-                assert b"gradwire_calls_in_flight" in page.read()
-            time.sleep(0.2)
+
+            def is_inside() -> bool:
+                with urllib.request.urlopen(f"{ready['metrics']}/metrics", timeout=10) as page:
+                    return b"\ngradwire_calls_in_flight 1.0\n" in page.read()
+
+            assert eventually(is_inside)
             assert not call.done()
             process.send_signal(number)
             np.testing.assert_allclose(outputs(call.result(60))[0], _sines(X, 1500), rtol=1e-9)
