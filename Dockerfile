@@ -67,8 +67,10 @@ LABEL org.opencontainers.image.title="gradwire server" \
     org.opencontainers.image.licenses="Apache-2.0"
 
 FROM runtime AS cuda
-# Without a driver JAX would compute on the processor.
+# Without a driver JAX would compute on the processor. With one that is too old for its
+# libraries the container runtime refuses to start this, and says why.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    NVIDIA_REQUIRE_CUDA="cuda>=13.0" \
     GRADWIRE_SERVER_PLATFORM=gpu
 COPY --from=libraries-cuda /opt/gradwire /opt/gradwire
 COPY --from=own /own/opt/gradwire /opt/gradwire

@@ -15,6 +15,7 @@ DASHBOARD = DEPLOY / "grafana" / "gradwire.json"
 PROMETHEUS = DEPLOY / "prometheus"
 
 _NAME = re.compile(r"\b(?:gradwire|process)[_:][a-z0-9_:]+")
+_SELECTOR = re.compile(r"\b(?:(?:gradwire|process|envoy)[_:][a-z0-9_:]+|up\b)(?:{[^}]*})?")
 
 
 def dashboard() -> dict[str, Any]:
@@ -44,3 +45,8 @@ def rules(kind: str) -> list[dict[str, Any]]:
 def names_in(expression: str) -> set[str]:
     """The metrics and recorded series that a query reads."""
     return set(_NAME.findall(re.sub(r'"[^"]*"', "", expression)))
+
+
+def selectors_in(expression: str) -> set[str]:
+    """The series that a query reads, with the labels that it asks for; Envoy's, too."""
+    return set(_SELECTOR.findall(expression))

@@ -38,9 +38,22 @@ wait $envoy
 """
 
 
-def deployed(path: Path = PLAIN, tls: str = "/etc/gradwire/tls") -> Any:
-    """A configuration as it is deployed, with certificates in another folder if given."""
-    return yaml.safe_load(path.read_text("utf-8").replace("/etc/gradwire/tls", tls))
+def deployed(path: Path = PLAIN) -> Any:
+    """A configuration as it is deployed."""
+    return yaml.safe_load(path.read_text("utf-8"))
+
+
+def secured(folder: Path, certificates: Path) -> Any:
+    """The configuration with TLS, with certificates of another folder.
+
+    Args:
+        folder: Where to put copies of the files that it names.
+        certificates: Where the certificates are.
+    """
+    for path in (SECURED, *SECURED.parent.glob("tls-*.yaml")):
+        text = path.read_text("utf-8").replace("/etc/gradwire/tls", str(certificates))
+        (folder / path.name).write_text(text.replace("/etc/envoy", str(folder)), "utf-8")
+    return deployed(folder / SECURED.name)
 
 
 def on_loopback(config: Any, dns_port: int, server_port: int) -> Any:

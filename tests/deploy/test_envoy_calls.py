@@ -21,7 +21,7 @@ from gradwire.connection import connect
 from gradwire.errors import DeadlineError
 from gradwire.exchange import MAX_MESSAGE_BYTES
 from gradwire.v1 import service_pb2
-from scripted_server import after, bare
+from scripted_server import ScriptedServer, after, bare
 from server_process import eventually
 
 PROGRAM = b"a program, as far as client and Envoy know"
@@ -40,6 +40,22 @@ def test_only_what_a_server_refused_to_take_is_tried_again(tmp_path: Path) -> No
             assert call_once(gateway.target) is grpc.StatusCode.UNAVAILABLE
             assert process.wait(30) == -signal.SIGKILL
         assert {call["attempts"] for call in gateway.calls()} == {1}
+
+
+def test_deadlines_that_pass_are_not_the_servers_fault(tmp_path: Path) -> None:
+    """However many calls in a row ran out of time, their server goes on getting calls."""
+    with scripted(tmp_path) as (server, gateway, names):
+        address = f"{HOSTS[1]}:{server.target.rpartition(':')[2]}"
+        with ScriptedServer(address) as other:  # of one server Envoy would never leave any out
+            names.addresses["gradwire-1.gradwire"] = HOSTS[1]
+            assert eventually(lambda: len(gateway.servers()) == 2, 30)
+            for either in (server, other):
+                either.always("Compute", bare(grpc.StatusCode.DEADLINE_EXCEEDED))
+            for _ in range(15):
+                code = call_once(gateway.target, (("gradwire-route", "one"),))
+                assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert gateway.count("cluster.gradwire.outlier_detection.ejections_active") == 0
+            assert {len(either.requests("Compute")) for either in (server, other)} == {0, 15}
 
 
 def test_a_refused_connection_is_tried_elsewhere(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The shipped dashboard and rules on a real Prometheus, which scrapes a real server under load."""
+"""The shipped dashboard and rules on a real Prometheus, with a real server under load and Envoy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,8 +21,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboards import PROMETHEUS, dashboard, names_in, panels, rules
+from dashboards import PROMETHEUS, dashboard, panels, rules, selectors_in
+from deploy.gateway import Gateway, deployed, free_port, on_loopback
 from deploy.mixed_load import MixedLoad
+from deploy.names import Names
 from server_process import eventually
 
 pytestmark = pytest.mark.deploy
@@ -83,23 +84,32 @@ def _serving(folder: Path) -> Iterator[dict[str, str]]:
         yield json.loads(process.stdout.readline())
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+@contextmanager
+def _before(server: str, folder: Path) -> Iterator[str]:
+    """Envoy before a server, with the address of its metrics. The load goes past it."""
+    host, _, port = server.rpartition(":")
+    with Names() as names:
+        names.addresses["gradwire-0.gradwire"] = host
+        with Gateway(folder, on_loopback(deployed(), names.port, int(port))) as gateway:
+            yield gateway.metrics
 
 
 @contextmanager
-def _scraping(folder: Path, target: str) -> Iterator[str]:
-    """A Prometheus with the shipped rules; it scrapes faster than the shipped one."""
+def _scraping(folder: Path, server: str, envoy: str) -> Iterator[str]:
+    """A Prometheus with the shipped rules and jobs; it scrapes faster than the shipped one."""
     every = f"{SCRAPE_SECONDS}s"
+    shipped = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    jobs = {job["job_name"]: job for job in shipped["scrape_configs"]}
+    for name, url in (("gradwire", server), ("gradwire-envoy", envoy)):
+        del jobs[name]["dns_sd_configs"]
+        jobs[name]["static_configs"] = [{"targets": [url.removeprefix("http://")]}]
     config = {
         "global": {"scrape_interval": every, "evaluation_interval": every},
         "rule_files": [str(PROMETHEUS / "alerts.yml")],
-        "scrape_configs": [{"job_name": "gradwire", "static_configs": [{"targets": [target]}]}],
+        "scrape_configs": [jobs["gradwire"], jobs["gradwire-envoy"]],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     command = ["prometheus", f"--config.file={folder}/prometheus.yml"]
     command += [f"--storage.tsdb.path={folder}/data", f"--web.listen-address={address}"]
     with (folder / "prometheus.log").open("w") as log, _process(*command, stderr=log):
@@ -121,11 +131,14 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     for program in ("prometheus", "promtool"):
         assert shutil.which(program), f"`{program}` is missing; `make test-deploy` gets it"
     folder = tmp_path_factory.mktemp("watched")
-    with _serving(folder) as server:
-        target = server["metrics"].removeprefix("http://")
-        with _scraping(folder, target) as prometheus, MixedLoad(server["listening"]) as load:
-            yield Watched(prometheus, server["metrics"], load)
-            assert not load.failed, load.failed
+    with (
+        _serving(folder) as server,
+        _before(server["listening"], folder) as envoy,
+        _scraping(folder, server["metrics"], envoy) as prometheus,
+        MixedLoad(server["listening"]) as load,
+    ):
+        yield Watched(prometheus, server["metrics"], load)
+        assert not load.failed, load.failed
 
 
 def _substituted(expression: str, watched: Watched) -> str:
@@ -164,9 +177,11 @@ def test_a_recorded_series_has_data(watched: Watched, rule: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("rule", rules("alert"), ids=lambda rule: rule["alert"])
 def test_an_alert_reads_what_there_is(watched: Watched, rule: dict[str, Any]) -> None:
-    """Each name in it has data, and Prometheus evaluates it without an error."""
-    for name in names_in(rule["expr"]) | set(re.findall(r"\bup\b", rule["expr"])):
-        assert eventually(lambda name=name: watched.has_data(name), PATIENCE), name
+    """Each series in it has data, and Prometheus evaluates it without an error."""
+    asked_for = selectors_in(rule["expr"])
+    assert asked_for
+    for series in asked_for:
+        assert eventually(lambda series=series: watched.has_data(series), PATIENCE), series
     found = [
         entry
         for group in watched.get("rules")["groups"]
@@ -174,6 +189,15 @@ def test_an_alert_reads_what_there_is(watched: Watched, rule: dict[str, Any]) ->
         if entry["name"] == rule["alert"]
     ]
     assert [(entry["health"], entry.get("lastError", "")) for entry in found] == [("ok", "")]
+
+
+def test_envoys_alerts_are_silent_before_a_server_that_is_well(watched: Watched) -> None:
+    """It knows the one server, and no certificate, as their expressions expect."""
+    own = [rule for rule in rules("alert") if "envoy" in rule["expr"]]
+    assert len(own) == 3
+    one = 'envoy_cluster_membership_healthy{envoy_cluster_name="gradwire"} == 1'
+    assert eventually(lambda: watched.has_data(one), PATIENCE)
+    assert [watched.values(rule["expr"]) for rule in own] == [[], [], []]
 
 
 def test_a_full_server_is_about_to_raise_an_alarm(watched: Watched) -> None:

@@ -25,7 +25,12 @@ ENVOY = {"app.kubernetes.io/name": "gradwire", "app.kubernetes.io/component": "e
 @functools.cache
 def overlay(name: str) -> tuple[dict[str, Any], ...]:
     """The objects that an overlay makes."""
-    command = [ROOT / "scripts" / "render-kustomization", OVERLAYS / name]
+    return render(OVERLAYS / name)
+
+
+def render(folder: Path) -> tuple[dict[str, Any], ...]:
+    """The objects that the kustomization in a folder makes."""
+    command = [ROOT / "scripts" / "render-kustomization", folder]
     made = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=120)
     return tuple(yaml.safe_load_all(made.stdout))
 

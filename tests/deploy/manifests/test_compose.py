@@ -83,6 +83,15 @@ def test_the_server_takes_its_settings(file: str) -> None:
     assert service["image"] == f"gradwire/server:{project_version()}-{target}"
 
 
+def test_runs_fit_into_the_containers_memory() -> None:
+    """On the processor they get half of it at most; on a GPU, what the device has."""
+    own = SERVICES["server"]
+    gpu = read(FOLDER / "compose.gpu.yaml")["services"]["server"]["environment"]
+    bound = parse_settings([], own["environment"]).max_device_bytes
+    assert 0 < 2 * bound <= int(own["mem_limit"].removesuffix("g")) * 2**30
+    assert parse_settings([], own["environment"] | gpu).max_device_bytes == 0
+
+
 def test_compose_and_kubernetes_agree() -> None:
     """Where both set something for the server, but for TLS and bounds, they set the same."""
     own = SERVICES["server"]["environment"]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from deploy.manifests.objects import CLUSTER, DEPLOY, matches, of_kind, read
+from deploy.manifests.objects import CLUSTER, DEPLOY, matches, of_kind, read, server_pod
+from gradwire_server.settings import Settings
 
 RULES = DEPLOY / "prometheus" / "alerts.yml"
 PROMETHEUS = DEPLOY / "prometheus" / "prometheus.yml"
@@ -15,6 +16,17 @@ def test_the_rules_are_those_of_prometheus(name: str) -> None:
     (rule,) = of_kind(name, "PrometheusRule")
     assert rule["spec"] == read(RULES)
     assert rule["spec"]["groups"]
+
+
+@pytest.mark.parametrize("name", CLUSTER)
+def test_a_start_without_end_is_heard_of(name: str) -> None:
+    """The alert waits for programs to be warmed up, but not until Kubernetes starts over."""
+    rules = [rule for group in read(RULES)["groups"] for rule in group["rules"]]
+    (waits,) = (rule["for"] for rule in rules if rule.get("alert") == "GradwireNotReady")
+    probe = server_pod(name).container["startupProbe"]
+    seconds = 60 * int(waits.removesuffix("m"))
+    assert Settings().max_warm_seconds + 60 <= seconds
+    assert seconds + 60 <= probe["periodSeconds"] * probe["failureThreshold"]
 
 
 @pytest.mark.parametrize("name", CLUSTER)

@@ -8,6 +8,7 @@ import pytest
 from deploy.manifests.objects import (
     CLUSTER,
     NAMES,
+    ROOT,
     Pod,
     named,
     of_kind,
@@ -191,6 +192,14 @@ def test_the_gpu_overlay_asks_for_one_gpu() -> None:
     assert pod.spec["nodeSelector"]
     assert pod.spec["tolerations"]
     assert 0.5 < float(server_environment("gpu")["XLA_PYTHON_CLIENT_MEM_FRACTION"]) < 0.95
+
+
+def test_the_image_for_gpus_asks_for_its_cuda() -> None:
+    """A driver that is too old for JAX's libraries is refused by the container runtime."""
+    project = (ROOT / "pyproject.toml").read_text()
+    (version,) = re.findall(r"jax\[cuda(\d+)\]", project)
+    stage = (ROOT / "Dockerfile").read_text().partition(" AS cuda\n")[2].partition("\nFROM ")[0]
+    assert re.findall(r'NVIDIA_REQUIRE_CUDA="(.*?)"', stage) == [f"cuda>={version}.0"]
 
 
 def test_podman_runs_the_same_pod() -> None:

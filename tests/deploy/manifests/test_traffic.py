@@ -123,10 +123,25 @@ def test_envoy_starts_with_what_is_mounted(name: str) -> None:
     (volume,) = (volume for volume in pod.spec["volumes"] if volume["name"] == "config")
     files = named(name, "ConfigMap", volume["configMap"]["name"])["data"]
     command = [*pod.container["args"], *pod.container["lifecycle"]["preStop"]["exec"]["command"]]
-    used = set(re.findall(r"/etc/envoy/([\w.-]+)", " ".join(command)))
-    assert used == {"envoy-tls.yaml", "drain.sh"}
+    named_in = " ".join([*command, files["envoy-tls.yaml"]])
+    used = set(re.findall(r"/etc/envoy/([\w.-]+)", named_in))
+    assert used == {"envoy-tls.yaml", "tls-certificate.yaml", "tls-authority.yaml", "drain.sh"}
     for file in used:
         assert files[file] == (DEPLOY / "envoy" / file).read_text()
+
+
+@each_cluster
+@pytest.mark.parametrize("file", ["tls-certificate.yaml", "tls-authority.yaml"])
+def test_envoy_watches_where_its_certificates_are_mounted(name: str, file: str) -> None:
+    """Kubernetes renews the files of a secret by a link at the top of its volume."""
+    (pod,) = (pod for pod in pods(name) if matches(ENVOY, pod.labels))
+    (mount,) = (m for m in pod.container["volumeMounts"] if m["name"] == "tls")
+    text = (DEPLOY / "envoy" / file).read_text()
+    (watched,) = re.findall(r"watched_directory: {path: (.*)}", text)
+    assert watched == mount["mountPath"]
+    paths = re.findall(r"filename: (.*)}", text)
+    assert paths
+    assert {path.rpartition("/")[0] for path in paths} == {watched}
 
 
 @each_cluster
