@@ -26,6 +26,8 @@ _SPARE_SECONDS = 4.0
 """Longer than an end in good order takes beyond drain delay and grace, and shorter than the
 5 s that supervisors are told to grant."""
 
+_STUCK_GRACE_SECONDS = 1.0
+
 _FAILED = 1
 _WRONG_USAGE = 2
 
@@ -81,7 +83,7 @@ def _serve(settings: Settings) -> int:
     if settings.embedded:
         watch_parent(stop)
     try:
-        app = build(settings)
+        app = build(settings, end=stop)
         app.start(wanted=stopping.empty)
     except StartError as error:
         _log.critical("can't start: %s", error)
@@ -91,13 +93,14 @@ def _serve(settings: Settings) -> int:
     gc.freeze()
     print(json.dumps({"listening": app.address, "metrics": app.metrics_url}), flush=True)
     stopping.get()
-    finished = app.stop()
+    # What never ends needs no grace, and those who wait behind it had better go elsewhere.
+    finished = app.stop(_STUCK_GRACE_SECONDS if app.is_stuck else None)
     if settings.embedded:
         remove_socket_folder(settings.listen)
     if not finished:
-        # A compile can't be interrupted, and the interpreter can't end under it.
+        # A compile or a run can't be interrupted, and the interpreter can't end under it.
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(_FAILED if app.is_stuck else 0)
     return 0
 
 

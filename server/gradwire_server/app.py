@@ -28,6 +28,7 @@ from gradwire_server.monitor import Monitor
 from gradwire_server.programs import Programs
 from gradwire_server.readings import read_cache, read_calls, read_executions, read_plans
 from gradwire_server.room import Room
+from gradwire_server.runs import Runs
 from gradwire_server.security import CredentialError, Guard
 from gradwire_server.selftest import SelfTestError, run_self_test
 from gradwire_server.service import SERVICE_NAME, DerivativeService
@@ -63,12 +64,17 @@ class App:
         programs: The plans that it holds.
         workers: The threads that compile.
         memory: The device's, as the programs that run share it.
+        is_stuck: Whether it ends because programs that nobody waits for take all places.
         metrics: What Prometheus can know of it.
         address: Where it serves, as a gRPC target; empty before it does.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, end: Callable[[], None] = lambda: None) -> None:
         """Makes a server; it holds no address yet.
+
+        Args:
+            settings: How it is to run.
+            end: Called when it is stuck, from another thread; it is to have it stopped.
 
         Raises:
             StartError: the cache directory, or a certificate, key or token can't
@@ -99,6 +105,9 @@ class App:
         )
         self._device_bytes = settings.max_device_bytes or devices.list_devices()[0].memory_bytes
         self.memory = Room(self._device_bytes)
+        self.is_stuck = False
+        self._end = end
+        self._runs = Runs(settings.max_executions, settings.max_abandoned_seconds, self._give_up)
         calls = settings.max_waiting_calls
         self._waiting = Gate(calls, 0, "max_waiting_calls", allowed=calls)
         self.metrics = self._make_metrics(store)
@@ -185,6 +194,7 @@ class App:
         self._threads.shutdown(wait=False)
         done = self.workers.stop(_LAST_SECONDS)
         self._arrivals.stop()
+        self._runs.stop()
         self._side.stop()
         self._journal.stop()
         if self._spans is not None:
@@ -204,6 +214,10 @@ class App:
         """Stops it."""
         self.stop()
 
+    def _give_up(self) -> None:
+        self.is_stuck = True
+        self._end()
+
     def _make_engine(self) -> Engine:
         settings = self.settings
         return Engine(
@@ -216,6 +230,7 @@ class App:
             ),
             self._executions,
             self.memory,
+            self._runs,
             self._waiting,
             settings.max_batch_sizes,
         )
@@ -276,7 +291,7 @@ class App:
         settings = self.settings
         readings = [
             *read_calls(self.lifecycle, lambda: self._journal.dropped),
-            *read_executions(self._executions, self._waiting),
+            *read_executions(self._executions, self._waiting, self._runs),
             *read_plans(self.programs, self.workers),
             *read_cache(store),
         ]
@@ -291,9 +306,9 @@ class App:
         return Metrics(readings, devices.list_devices, settings.limits(), build)
 
 
-def build(settings: Settings) -> App:
+def build(settings: Settings, end: Callable[[], None] = lambda: None) -> App:
     """Makes a server. See ``App``."""
-    return App(settings)
+    return App(settings, end)
 
 
 def _set_up_device(settings: Settings) -> None:

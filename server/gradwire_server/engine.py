@@ -24,6 +24,7 @@ from gradwire_server.plan import Plan
 from gradwire_server.programs import HeldPlan, Programs
 from gradwire_server.record import CallRecord
 from gradwire_server.room import Room
+from gradwire_server.runs import Runs
 from gradwire_server.validate import validate_program
 
 _clock = time.perf_counter
@@ -83,6 +84,7 @@ class Engine:
         limits: BatchLimits,
         executions: Gate,
         memory: Room,
+        runs: Runs,
         waiting: Gate,
         max_batch_sizes: int,
     ) -> None:
@@ -93,6 +95,7 @@ class Engine:
             limits: Bounds on a run.
             executions: Bounds the programs that run at once.
             memory: Bounds what they need together.
+            runs: Looks after those whose callers have gone.
             waiting: Bounds the calls that wait for a compile at once.
             max_batch_sizes: Bounds the sizes named in one preparation.
         """
@@ -100,6 +103,7 @@ class Engine:
         self._limits = limits
         self._executions = executions
         self._memory = memory
+        self._runs = runs
         self._waiting = waiting
         self._max_batch_sizes = max_batch_sizes
 
@@ -191,7 +195,8 @@ class Engine:
             entered = _clock()
             record.queue = entered - start
         try:
-            outputs = batching.cut(self._execute(executable, inputs, deadline), rows)
+            with self._runs.running(deadline, plan.id, record.call_id):
+                outputs = batching.cut(self._execute(executable, inputs, deadline), rows)
             non_finite = [batching.count_non_finite(output) for output in outputs]
         finally:
             record.execute = _clock() - entered

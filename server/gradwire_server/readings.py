@@ -11,6 +11,7 @@ from gradwire_server.devices import DeviceInfo
 from gradwire_server.gate import Gate
 from gradwire_server.lifecycle import Lifecycle, State
 from gradwire_server.programs import Programs
+from gradwire_server.runs import Runs
 from gradwire_server.store import Store
 from gradwire_server.workers import Workers
 
@@ -87,13 +88,15 @@ def read_calls(lifecycle: Lifecycle, dropped: Callable[[], int]) -> list[Reading
     ]  # fmt: skip
 
 
-def read_executions(executions: Gate, waiting: Gate) -> list[Reading]:
+def read_executions(executions: Gate, waiting: Gate, runs: Runs) -> list[Reading]:
     """Lists what is known of the programs that run, and of the calls that wait to."""
     return [
         ("gauge", "gradwire_executions_running", "Programs that run.",
          lambda: executions.inside),
         ("gauge", "gradwire_executions_waiting", "Programs that wait for their turn to run.",
          lambda: executions.waiting),
+        ("gauge", "gradwire_executions_abandoned", "Programs that run without a caller.",
+         lambda: runs.abandoned),
         ("gauge", "gradwire_calls_waiting", "Calls that wait for a compile.",
          lambda: waiting.inside),
         ("counter", "gradwire_device_busy_seconds", "Time with at least one program running.",

@@ -134,6 +134,10 @@ class Settings:
         max_executions: Programs that run at the same time; by default one for
             each core, up to 8. More would not compute faster, and would keep
             the cores from those who refuse and reply.
+        max_abandoned_seconds: How long runs that take all places may go on when
+            their callers have gone or their deadlines have passed. Nothing
+            stops a run, so the server then ends with status 1, and whoever
+            supervises it starts another.
         max_waiting_executions: Computes that are inside beside those that run;
             one more is refused before it is read. Enough to ride out a burst,
             and fewer than `max_calls`, so that a Prepare finds room.
@@ -190,6 +194,7 @@ class Settings:
     max_side_calls: int = 64
     max_waiting_calls: int = 64
     max_executions: int = field(default_factory=_default_executions)
+    max_abandoned_seconds: float = 60.0
     max_waiting_executions: int = 96
     max_wait_percent: int = 50
     max_waiting_compiles: int = 64

@@ -16,6 +16,7 @@ import grpc
 import numpy as np
 import pytest
 
+import gradwire as gw
 from programs import chain, program, vector
 from server_process import start_script
 from serving import Stub, inline, outputs
@@ -94,7 +95,7 @@ HANGING = """
 import re, sys
 from gradwire_server import app
 
-def stop(self):
+def stop(self, grace):
     re.match("(a+)+$", "a" * 100 + "b")  # for years, and holds the interpreter's lock
 
 app.App.stop = stop
@@ -115,6 +116,28 @@ def test_whatever_hangs_the_process_ends_and_says_where(tmp_path: Path) -> None:
         assert 1.0 < time.monotonic() - start < 10.0
         assert process.returncode == 1
         assert "in stop" in errors
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_program_that_never_ends_costs_one_server(tmp_path: Path) -> None:
+    """It ends with the places that such programs take, by itself; the log says whose they are."""
+    flags = ["--max-executions", "1", "--max-abandoned-seconds", "1", "--metrics", "127.0.0.1:0"]
+    command = [sys.executable, "-P", "-m", "gradwire_server", *_flags(tmp_path), *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        with gw.connect(ready["listening"], timeout=3.0):
+            with pytest.raises(gw.DeadlineError) as caught:
+                gw.while_loop(lambda y: y < 1e9, lambda y: y * 0.5 + 1.0, np.array(1.0))
+            with urllib.request.urlopen(f"{ready['metrics']}/metrics", timeout=10) as page:
+                assert b"\ngradwire_executions_abandoned 1.0\n" in page.read()
+        _, log = process.communicate(timeout=30)
+        assert process.returncode == 1
+        assert f"of the call '{caught.value.call_id}' still runs, and nobody waits" in log
+        assert "all 1 places are taken" in log
     finally:
         process.kill()
         process.communicate()

@@ -19,7 +19,7 @@ class ProgramLimits:
         max_nodes: Nodes after every call is written out.
         max_nesting: Functions that use functions that use functions ...
         max_derivative_order: Orders of differentiation applied to one value.
-        max_trip_count: Runs of the body of one loop.
+        max_trip_count: Runs of the body of one loop, where the program says how many.
         max_tensor_elements: Elements of one tensor, intermediates of
             derivatives included.
         max_tensor_bytes: Bytes of one tensor.
