@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     arguments = sys.argv[1:] if arguments is None else arguments
     _quieten_grpc(arguments)
-    from gradwire_server.flags import parse_settings
+    from gradwire_server.flags import parse_settings, unknown_variables
     from gradwire_server.logs import set_up_logging
     from gradwire_server.settings import SettingsError
 
@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(str(error), _WRONG_USAGE)
     _prepare_process(settings)
     set_up_logging(settings.log_format, quiet=settings.embedded)
+    for name in unknown_variables(os.environ):
+        _log.warning("the variable `%s` is no setting; `--help` lists all", name)
     try:
         import gradwire_server.app  # noqa: F401 - to see whether it is all there
     except ModuleNotFoundError as error:

@@ -44,6 +44,14 @@ def parse_settings(
     return Settings(**own, program=ProgramLimits(**values[ProgramLimits]))
 
 
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Returns the names of variables that look like settings, and are none."""
+    known = {ENVIRONMENT_PREFIX + entry.name.upper() for _, entry in settings_fields()}
+    return sorted(
+        name for name in environment if name.startswith(ENVIRONMENT_PREFIX) and name not in known
+    )
+
+
 def settings_fields() -> Iterator[tuple[type, dataclasses.Field[Any]]]:
     """Yields every setting, and the class that it is a field of."""
     for owner in (Settings, ProgramLimits):

@@ -32,7 +32,13 @@ class Monitor:
         """
         host, port = split_address(address)
         pages = {"/metrics": metrics, "/readyz": ready, "/livez": lambda: (200, _TEXT, b"ok\n")}
-        self._server = _Server(host, port, pages)
+        try:
+            self._server = _Server(host, port, pages)
+        except OSError as error:
+            raise OSError(
+                f"`metrics` must be an address that can be bound; got {address!r} "
+                f"({error.strerror or error})"
+            ) from None
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.1,), name="monitor", daemon=True
         )

@@ -246,7 +246,10 @@ def test_silent_connections_do_not_stop_the_monitor() -> None:
 
 def test_an_address_in_use_is_an_error() -> None:
     """When the monitor is made, not later."""
-    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(OSError, match="in use"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        pytest.raises(OSError, match=r"`metrics` must be .* got .127\.0\.0\.1:\d+. .*in use"),
+    ):
         Monitor(f"127.0.0.1:{other.getsockname()[1]}", lambda: (0, "", b""), lambda: (0, "", b""))
 
 

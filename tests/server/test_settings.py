@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from gradwire.ir import ProgramLimits
-from gradwire_server.flags import documentation, parse_settings, settings_fields
+from gradwire_server.flags import (
+    documentation,
+    parse_settings,
+    settings_fields,
+    unknown_variables,
+)
 from gradwire_server.settings import (
     OFF,
     Settings,
@@ -190,6 +195,14 @@ def test_unknown_flags_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
             parse_settings([wrong, "1"], {})
         assert caught.value.code == 2
         assert wrong in capsys.readouterr().err
+
+
+def test_variables_that_are_no_setting_are_found() -> None:
+    """By their prefix: a slip of the pen would otherwise be a bound that isn't there."""
+    environment = {
+        "GRADWIRE_SERVER_MAX_PLNS": "3", "GRADWIRE_SERVER_MAX_PLANS": "3", "GRADWIRE_TARGET": "x",
+    }  # fmt: skip
+    assert unknown_variables(environment) == ["GRADWIRE_SERVER_MAX_PLNS"]
 
 
 def test_addresses_are_split() -> None:
