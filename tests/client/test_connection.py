@@ -16,6 +16,7 @@ import grpc
 import numpy as np
 import pytest
 
+from gradwire import exchange
 from gradwire.connection import Connection, connect, current_connection
 from gradwire.errors import InvalidInputError, UnavailableError, VersionError
 from gradwire.opset import OPSET_VERSION
@@ -84,6 +85,16 @@ def test_silence_is_found_out_in_five_seconds() -> None:
         with pytest.raises(UnavailableError, match=target):
             connect(target)
         assert 4 < time.monotonic() - start < 6
+
+
+def test_connecting_has_a_time_of_its_own(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error doesn't blame the caller's timeout, which is for runs."""
+    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 0.3)
+    server.always("GetServerInfo", after(30))
+    with pytest.raises(UnavailableError, match=r"no answer within 0\.3 s, the time for connecting"):
+        connect(server.target, timeout=20)
 
 
 @pytest.mark.parametrize(
