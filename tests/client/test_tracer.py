@@ -492,3 +492,25 @@ def test_float_dtype_pins_every_floating_value() -> None:
     traced = trace(f, M, np.arange(3), float_dtype=np.dtype(np.float32))
     types = infer_program(traced.program).infos[-1].types.values()
     assert {t.dtype.name for t in types} <= {"float32", "complex64", "int64", "int32", "bool"}
+
+
+@pytest.mark.parametrize(
+    ("operator", "arguments", "remedy"),
+    [
+        (gw.trace_estimate, {"seed": 0}, 'operator="hessian"'),
+        (gw.diagonal_estimate, {"seed": 0}, 'operator="hessian"'),
+        (gw.jacobian_trace, {}, "gw.laplacian"),
+    ],
+)
+def test_what_needs_a_square_jacobian_says_so(operator: Any, arguments: Any, remedy: str) -> None:
+    """In the caller's words, with both types, and with what serves a scalar function."""
+    name = operator.__name__
+    rule = f"gw.{name} needs a function whose result has the shapes and dtypes of its argument; got"
+    with pytest.raises(TypeError) as scalar:
+        trace_program(operator(np.sum), (X,), arguments)
+    assert str(scalar.value) == (
+        f"{rule} (float64[]) for (float64[4]). For a scalar function write {remedy}"
+    )
+    with pytest.raises(TypeError) as several:
+        trace_program(operator(lambda x: (x, x)), (X,), arguments)
+    assert str(several.value) == f"{rule} (float64[4], float64[4]) for (float64[4])"

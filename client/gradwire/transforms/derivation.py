@@ -271,6 +271,31 @@ def scalar_value(op: str) -> Callable[[TracedFunction, int], dict[str, Any]]:
     return check
 
 
+def square_value(
+    op: str, point: Point, for_scalars: str
+) -> Callable[[TracedFunction, int], dict[str, Any]]:
+    """Makes the check of an operator on functions whose value is like their argument.
+
+    Args:
+        op: The operator's name.
+        point: The argument.
+        for_scalars: What to write for a function with one scalar result.
+    """
+
+    def check(traced: TracedFunction, num_values: int) -> dict[str, Any]:
+        results, wanted = list(traced.results[:num_values]), point.wrt_types
+        if results != wanted:
+            is_scalar = [(t.shape, t.dtype.kind) for t in results] == [((), "f")]
+            raise TypeError(
+                f"gw.{op} needs a function whose result has the shapes and dtypes of its argument; "
+                f"got ({', '.join(map(str, results))}) for ({', '.join(map(str, wanted))})"
+                + (f". For a scalar function write {for_scalars}" if is_scalar else "")
+            )
+        return {}
+
+    return check
+
+
 __all__ = [
     "Argnums",
     "Derivation",
@@ -280,5 +305,6 @@ __all__ = [
     "make_point",
     "match_leaves",
     "scalar_value",
+    "square_value",
     "trace_at",
 ]
