@@ -29,6 +29,10 @@ def program_key(program: bytes, precision: str) -> str:
     return digest.hexdigest()
 
 
+_CLOCK_SLACK = 0.05
+# By so many seconds a server may see the end of a call's time earlier.
+
+
 class Call:
     """What stays the same over the attempts of one call, and what counts up.
 
@@ -36,20 +40,36 @@ class Call:
         id: The call's id in our errors and in the server's log.
         route: The value of the metadata `gradwire-route`.
         deadline: When the call must have ended, by ``time.monotonic``.
+        seconds: How much time it has been given.
+        bound: What bounds that, for messages.
         attempts: How many there have been.
         headers: More metadata, by which a server finds the trace of the call.
     """
 
-    def __init__(self, route: str, seconds: float) -> None:
+    def __init__(self, route: str, seconds: float, bound: str) -> None:
         self.id = os.urandom(16).hex()
         self.route = route
         self.deadline = time.monotonic() + seconds
+        self.seconds = seconds
+        self.bound = bound
         self.attempts = 0
         self.headers: tuple[tuple[str, str], ...] = ()
 
     def left(self) -> float:
         """Returns the seconds until the deadline; none are left if it is negative."""
         return self.deadline - time.monotonic()
+
+    def extend(self, seconds: float) -> None:
+        """Gives the call more time."""
+        self.deadline += seconds
+        self.seconds += seconds
+
+    def allowed(self) -> str:
+        """Says how much time there was, for a message; empty while some of it is left.
+
+        Then it is another's time that is over, such as a proxy's.
+        """
+        return "" if self.left() > _CLOCK_SLACK else f"{self.seconds:g} s, {self.bound}"
 
     def next_context(self) -> service_pb2.CallContext:
         """Returns the context of the next attempt."""

@@ -80,7 +80,13 @@ class Channel:
                 if self._closed:
                     return self._unavailable(_CLOSED, call)
                 encrypted = self._credentials.certificates is not None
-                return failure_of(error, target=self.target, call_id=call.id, encrypted=encrypted)
+                return failure_of(
+                    error,
+                    target=self.target,
+                    call_id=call.id,
+                    encrypted=encrypted,
+                    allowed=call.allowed(),
+                )
             except ValueError:  # gRPC's word for a channel that was closed meanwhile
                 if not self._closed:
                     raise

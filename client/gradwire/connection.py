@@ -19,11 +19,12 @@ from gradwire.credentials import (
     credentials_from_environment,
     read_credentials,
 )
-from gradwire.errors import InvalidInputError, UnavailableError, UnsupportedError, VersionError
+from gradwire.errors import UnavailableError, UnsupportedError, VersionError
 from gradwire.exchange import Exchange, Reply, Transport
 from gradwire.opset.core import OPSET_VERSION
 from gradwire.options import COMPUTE_SECONDS, Options, check_options
 from gradwire.scope import Scope
+from gradwire.target import check_target
 from gradwire.tensors import Array, Dtype
 from gradwire.v1 import service_pb2
 
@@ -162,10 +163,7 @@ def connect(
         AuthenticationError: the server doesn't know the token, or wants one.
         InvalidInputError: an argument is not as it must be.
     """
-    if not target:
-        raise InvalidInputError(
-            f"`target` must be an address such as host:8701; got {target!r}", field="target"
-        )
+    check_target(target)
     options = check_options(
         timeout=timeout, affinity=affinity, precision=precision, float_dtype=float_dtype
     )

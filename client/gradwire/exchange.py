@@ -38,6 +38,8 @@ MAX_MESSAGE_BYTES = 64 * 2**20
 """The largest request and the largest answer, at both ends."""
 MAX_REMEMBERED_PLANS = 4096
 
+_RUN_BOUND = "the `timeout` of this call, which gw.connect, gw.remote or gw.prepare sets"
+
 _MAX_MOVES = 8
 # How often a program too large to travel inline is prepared for one call: behind
 # a balancer, one server may prepare it and another be asked to run it.
@@ -112,7 +114,8 @@ class Exchange:
 
     def info(self) -> pb.GetServerInfoResponse:
         """Asks the server what it is. See ``Connection.info``."""
-        call = self._new_call(program_key(b"", self._options.precision), CONNECT_SECONDS)
+        key = program_key(b"", self._options.precision)
+        call = self._new_call(key, CONNECT_SECONDS, "the time for connecting")
         try:
             return self._send(
                 call, "GetServerInfo", pb.GetServerInfoRequest(), pb.GetServerInfoResponse
@@ -123,7 +126,10 @@ class Exchange:
     def prepare(self, program: bytes, batch_sizes: Sequence[int], timeout: float | None) -> pb.Plan:
         """Has a program compiled. See ``Connection.prepare``."""
         key = program_key(program, self._options.precision)
-        call = self._new_call(key, PREPARE_SECONDS if timeout is None else check_timeout(timeout))
+        if timeout is None:
+            call = self._new_call(key, PREPARE_SECONDS, "the time for compiling")
+        else:
+            call = self._new_call(key, check_timeout(timeout), "the `timeout` of this call")
         with trace_call("prepare", call, self._transport.target):
             return self._prepare(program, key, call, batch_sizes)
 
@@ -132,9 +138,8 @@ class Exchange:
         check_size(sum(array.nbytes for array in inputs))
         key = program_key(program, self._options.precision)
         more_seconds = PREPARE_SECONDS if timeout is None else 0.0
-        call = self._new_call(
-            key, self._options.timeout if timeout is None else check_timeout(timeout)
-        )
+        seconds = self._options.timeout if timeout is None else check_timeout(timeout)
+        call = self._new_call(key, seconds, _RUN_BOUND)
         with trace_call("compute", call, self._transport.target):
             return self._compute(program, inputs, key, call, more_seconds)
 
@@ -164,10 +169,11 @@ class Exchange:
     def _prepare_within(self, program: bytes, key: str, call: Call, more_seconds: float) -> str:
         """Prepares as a part of a call, and puts its deadline off by what that took."""
         start = time.monotonic()
-        deadline = call.deadline
-        call.deadline += more_seconds
+        deadline, seconds = call.deadline, call.seconds
+        call.extend(more_seconds)
         plan_id = self._prepare(program, key, call, ()).id
         call.deadline = deadline + min(time.monotonic() - start, more_seconds)
+        call.seconds = seconds
         call.attempts = 0
         return plan_id
 
@@ -180,8 +186,11 @@ class Exchange:
                 return response.plan
             pause = max(response.poll_after.ToTimedelta().total_seconds(), 0.01)
             if pause >= call.left():
-                text = f"`{self._transport.target}`: the program is still being compiled"
-                raise DeadlineError(text, call_id=call.id)
+                raise DeadlineError(
+                    f"`{self._transport.target}`: the program is still being compiled after "
+                    f"{call.seconds:g} s, {call.bound}",
+                    call_id=call.id,
+                )
             time.sleep(pause)
 
     def _compute_anew(
@@ -192,7 +201,7 @@ class Exchange:
         fits = request.ByteSize() + inline.ByteSize() + 1024 <= MAX_MESSAGE_BYTES
         if fits:
             request.inline.CopyFrom(inline)
-            call.deadline += more_seconds
+            call.extend(more_seconds)
         for _ in range(1 if fits else _MAX_MOVES):
             if not fits:
                 request.plan_id = self._prepare_within(program, key, call, more_seconds)
@@ -212,8 +221,8 @@ class Exchange:
         request.max_wait.FromSeconds(_POLL_SECONDS)
         return request
 
-    def _new_call(self, key: str, seconds: float) -> Call:
-        return Call(self._options.affinity or key, seconds)
+    def _new_call(self, key: str, seconds: float, bound: str) -> Call:
+        return Call(self._options.affinity or key, seconds, bound)
 
     def _send(self, call: Call, method: str, request: Request, answer: type[Answer]) -> Answer:
         def attempt(left: float) -> Answer | Failure:

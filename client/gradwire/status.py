@@ -83,7 +83,12 @@ _CLOSED_HINTS = {
 
 
 def failure_of(
-    error: grpc.RpcError, *, target: str, call_id: str, encrypted: bool = False
+    error: grpc.RpcError,
+    *,
+    target: str,
+    call_id: str,
+    encrypted: bool = False,
+    allowed: str = "",
 ) -> Failure:
     """Returns how an attempt failed.
 
@@ -92,12 +97,13 @@ def failure_of(
         target: The server, for messages.
         call_id: Our id of the call.
         encrypted: Whether it was to be encrypted.
+        allowed: The call's time and what bounds it, if that is over.
     """
     call: Any = error  # every RpcError of a call is a grpc.Call, which its type does not say
     status = _status_of(call)
     detail = _detail_of(status)
     if status is None or detail is None:
-        return _foreign_failure(call, target, call_id, encrypted)
+        return _foreign_failure(call, target, call_id, encrypted, allowed)
     rule = REASONS.get(detail.reason)
     if rule is None:  # a newer server has a reason that is not known here
         kind = FOREIGN.get(call.code(), (InternalError, ""))[0]
@@ -107,6 +113,8 @@ def failure_of(
     message = status.message or "no message"
     if issubclass(kind, _OF_THE_SERVER):
         message = f"`{target}`: {message}"
+    if kind is DeadlineError and allowed:
+        message += f"; it had {allowed}"
     failed = kind(
         message,
         reason=detail.reason,
@@ -124,9 +132,13 @@ def failure_of(
     )
 
 
-def _foreign_failure(call: grpc.Call, target: str, call_id: str, encrypted: bool) -> Failure:
+def _foreign_failure(
+    call: grpc.Call, target: str, call_id: str, encrypted: bool, allowed: str
+) -> Failure:
     code = call.code()
     kind, meaning = FOREIGN.get(code, (InternalError, "an unknown status"))
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and allowed:
+        meaning = f"no answer within {allowed}"
     text = call.details() or "no more is known"
     name = getattr(code, "name", code)
     error = kind(

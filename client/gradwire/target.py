@@ -1,8 +1,35 @@
-"""What the address of a server says about it. Knows no gRPC."""
+"""What the address of a server says about it, and how it must be written. Knows no gRPC."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
+
+from gradwire.errors import InvalidInputError
+
+_SCHEMES = {"dns", "ipv4", "ipv6", "passthrough", "unix", "unix-abstract", "vsock", "xds"}
+"""The ways of naming a server that gRPC has; what comes after them is its own matter."""
+
+_HOST_AND_PORT = re.compile(r"(?:[^\s:/\[\]]+|\[[^\s/\[\]]+\]):([0-9]{1,5})")
+
+
+def check_target(target: str) -> None:
+    """Checks an address. To gRPC one without a port means 443, and a URL is a host's name.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    if isinstance(target, str):
+        scheme, _, rest = target.partition(":")
+        if scheme in _SCHEMES and rest:
+            return
+        match = _HOST_AND_PORT.fullmatch(target)
+        if match and 0 < int(match[1]) < 2**16:
+            return
+    raise InvalidInputError(
+        f"`target` must be HOST:PORT, such as gpu-box:8701, or unix:PATH; got {target!r}",
+        field="target",
+    )
 
 
 def is_local(target: str) -> bool:

@@ -16,9 +16,11 @@ import grpc
 import numpy as np
 import pytest
 
+from gradwire import exchange
 from gradwire.connection import Connection, connect, current_connection
 from gradwire.errors import InvalidInputError, UnavailableError, VersionError
 from gradwire.opset import OPSET_VERSION
+from gradwire.target import check_target
 from scripted_server import ScriptedServer, after, info
 
 PROGRAM = b"a program, as far as the client knows"
@@ -84,6 +86,44 @@ def test_silence_is_found_out_in_five_seconds() -> None:
         with pytest.raises(UnavailableError, match=target):
             connect(target)
         assert 4 < time.monotonic() - start < 6
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["", "127.0.0.1", "gpu-box", "gpu-box:", ":8701", "gpu-box:grpc", "gpu-box:0", "gpu-box:70000",
+     "http://127.0.0.1:8701", "127.0.0.1:8701/", "::1", "::1:8701", "[::1]", "a b:8701", "unix:",
+     None, 8701],
+)  # fmt: skip
+def test_what_is_no_address_is_refused_at_once(target: Any) -> None:
+    """Before gRPC takes a forgotten port for 443, and a URL for a host."""
+    with pytest.raises(InvalidInputError) as caught:
+        connect(target)
+    assert caught.value.message == (
+        f"`target` must be HOST:PORT, such as gpu-box:8701, or unix:PATH; got {target!r}"
+    )
+    assert caught.value.field == "target"
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["127.0.0.1:8701", "gpu-box.lan:8701", "[::1]:8701", "[fe80::1%eth0]:8701", "unix:/tmp/s",
+     "unix:s", "unix:///tmp/s", "unix-abstract:s", "dns:///gpu-box", "dns:gpu-box:8701",
+     "ipv4:127.0.0.1:1,127.0.0.2:1", "ipv6:[::1]:8701", "vsock:2:8701", "xds:///gpu",
+     "passthrough:///gpu-box:8701"],
+)  # fmt: skip
+def test_every_way_of_grpc_to_name_a_server_is_let_through(target: str) -> None:
+    """With a port where there is a host, and in gRPC's own schemes as gRPC has it."""
+    check_target(target)
+
+
+def test_connecting_has_a_time_of_its_own(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error doesn't blame the caller's timeout, which is for runs."""
+    monkeypatch.setattr(exchange, "CONNECT_SECONDS", 0.3)
+    server.always("GetServerInfo", after(30))
+    with pytest.raises(UnavailableError, match=r"no answer within 0\.3 s, the time for connecting"):
+        connect(server.target, timeout=20)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import numpy as np
@@ -100,7 +101,7 @@ def test_compiling_may_take_too_long(server: ScriptedServer, connection: Connect
     """The deadline holds for all of it."""
     server.always("Prepare", COMPILING)
     start = time.monotonic()
-    with pytest.raises(DeadlineError, match="still being compiled"):
+    with pytest.raises(DeadlineError, match=r"still being compiled after 0.3 s, the `timeout`"):
         connection.compute(PROGRAM, [X], timeout=0.3)
     assert time.monotonic() - start < 0.4
 
@@ -221,11 +222,32 @@ def test_a_deadline_is_the_servers_too(server: ScriptedServer, connection: Conne
     server.always("Compute", after(30))
     connection.prepare(PROGRAM)
     start = time.monotonic()
-    with pytest.raises(DeadlineError, match=server.target) as caught:
+    told = (
+        f"`{server.target}`: no answer within 0.3 s, the `timeout` of this call, which gw.connect"
+    )
+    with pytest.raises(DeadlineError, match=told) as caught:
         connection.compute(PROGRAM, [X], timeout=0.3)
     assert time.monotonic() - start < 1
     assert isinstance(caught.value, TimeoutError)
     assert server.asked[-1].seconds == pytest.approx(0.3, abs=0.1)
+
+
+def test_only_the_callers_own_time_is_blamed(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    """A server's words on its end get it too; a proxy that gave up before does not."""
+    connection.prepare(PROGRAM)
+
+    def late(request: Any, context: grpc.ServicerContext) -> Any:
+        time.sleep(max(context.time_remaining() - 0.03, 0))
+        return detailed(Reason.ERROR_REASON_DEADLINE_EXCEEDED, text="over")(request, context)
+
+    server.then("Compute", late, bare(grpc.StatusCode.DEADLINE_EXCEEDED, "a proxy's words"))
+    with pytest.raises(DeadlineError, match=r"over; it had 0.3 s, the `timeout` of this call"):
+        connection.compute(PROGRAM, [X], timeout=0.3)
+    with pytest.raises(DeadlineError, match=r"no answer in time .*a proxy's words") as caught:
+        connection.compute(PROGRAM, [X])
+    assert "timeout" not in caught.value.message
 
 
 def test_what_passes_is_tried_again(server: ScriptedServer, connection: Connection) -> None:

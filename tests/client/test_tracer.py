@@ -457,6 +457,32 @@ def test_a_caller_outside_gets_its_own_line() -> None:
     assert str(line).endswith("line = caller_line()")
 
 
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("special.logsumexp", "scipy.special.logsumexp can't take it; write gw.ops.logsumexp"),
+        ("special.softmax", "scipy.special.softmax can't take it; write gw.ops.nn.softmax"),
+        ("linalg.expm", "scipy.linalg.expm can't take it; write gw.ops.linalg.expm"),
+        ("stats.norm.logpdf", "or a function of gw.ops"),
+    ],
+)
+def test_a_function_of_scipy_is_refused_at_the_callers_line(path: str, remedy: str) -> None:
+    """With the op that does the same, where there is one."""
+    space, *names = path.split(".")
+    function = pytest.importorskip(f"scipy.{space}")
+    for name in names:
+        function = getattr(function, name)
+
+    def f(x: Any) -> Any:
+        return function(x)  # the caller's line
+
+    with pytest.raises(gw.TraceError) as caught:
+        trace(f, M[:, :3])
+    told = str(caught.value)
+    assert f"{remedy} (at {__file__}:" in told
+    assert told.endswith("return function(x)  # the caller's line)")
+
+
 def test_properties_are_known_while_tracing() -> None:
     """Shapes and dtypes are plain Python values."""
 
@@ -492,3 +518,52 @@ def test_float_dtype_pins_every_floating_value() -> None:
     traced = trace(f, M, np.arange(3), float_dtype=np.dtype(np.float32))
     types = infer_program(traced.program).infos[-1].types.values()
     assert {t.dtype.name for t in types} <= {"float32", "complex64", "int64", "int32", "bool"}
+
+
+@pytest.mark.parametrize(
+    ("operator", "arguments", "remedy"),
+    [
+        (gw.trace_estimate, {"seed": 0}, 'operator="hessian"'),
+        (gw.diagonal_estimate, {"seed": 0}, 'operator="hessian"'),
+        (gw.jacobian_trace, {}, "gw.laplacian"),
+    ],
+)
+def test_what_needs_a_square_jacobian_says_so(operator: Any, arguments: Any, remedy: str) -> None:
+    """In the caller's words, with both types, and with what serves a scalar function."""
+    name = operator.__name__
+    rule = f"gw.{name} needs a function whose result has the shapes and dtypes of its argument; got"
+    with pytest.raises(TypeError) as scalar:
+        trace_program(operator(np.sum), (X,), arguments)
+    assert str(scalar.value) == (
+        f"{rule} (float64[]) for (float64[4]). For a scalar function write {remedy}"
+    )
+    with pytest.raises(TypeError) as several:
+        trace_program(operator(lambda x: (x, x)), (X,), arguments)
+    assert str(several.value) == f"{rule} (float64[4], float64[4]) for (float64[4])"
+
+
+@pytest.mark.parametrize("argnums", ["x", 0.0, None, (0, 1.5), (0, None)])
+@pytest.mark.parametrize("operator", [gw.grad, gw.jacobian, gw.laplacian, gw.jacobian_trace])
+def test_argnums_of_another_kind_are_named(operator: Any, argnums: Any) -> None:
+    """They are refused with the rule and what came."""
+    with pytest.raises(TypeError) as caught:
+        trace_program(operator(lambda x, y: x * y, argnums), (1.0, 2.0), {})
+    assert str(caught.value) == (
+        f"`argnums` must be an integer or a tuple of integers; got {argnums!r}"
+    )
+
+
+@pytest.mark.parametrize("argnums", [(0, 0), (1, 0, -1)])
+def test_argnums_name_an_argument_once(argnums: Any) -> None:
+    """Twice, from whichever end it is counted, is refused."""
+    with pytest.raises(TypeError) as caught:
+        trace_program(gw.grad(lambda x, y: x * y, argnums), (1.0, 2.0), {})
+    assert str(caught.value) == f"`argnums` must name each argument once; got {argnums!r}"
+
+
+def test_argnums_may_be_numpys_integers() -> None:
+    """One is as an int, and several are as a tuple."""
+    one = trace_program(gw.grad(lambda x, y: x * y, np.int64(-1)), (1.0, 2.0), {})  # type: ignore[arg-type]
+    assert len(one.results) == 1
+    many = trace_program(gw.grad(lambda x, y: x * y, np.array([0, 1])), (1.0, 2.0), {})  # type: ignore[arg-type]
+    assert len(many.results) == 2

@@ -12,9 +12,10 @@ from typing import Any, NoReturn, Self
 import numpy as np
 
 from gradwire.errors import TraceError
+from gradwire.opset import OPS
 from gradwire.tensors import Dtype
 from gradwire.trace.builder import Ref, active_builder
-from gradwire.trace.lines import caller_line
+from gradwire.trace.lines import caller_line, scipy_function
 
 UFUNCS: dict[np.ufunc, Callable[..., Any]] = {}
 """What a NumPy ufunc does with traced operands."""
@@ -27,6 +28,13 @@ UFUNC_METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {}
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
 """What a NumPy function does with traced operands."""
+
+_SCIPY_OPS = {
+    "special.log_softmax": "nn.log_softmax",
+    "special.logsumexp": "logsumexp",
+    "special.softmax": "nn.softmax",
+}
+"""The ops for functions of SciPy where the opset has them in another place."""
 
 METHODS: dict[str, Callable[..., Any]] = {}
 """What a method or property of an array does, where no NumPy function serves."""
@@ -205,6 +213,13 @@ class Traced:
         return METHODS["__array_namespace__"](self)
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        called = scipy_function()
+        op = _SCIPY_OPS.get(called, called)
+        if op in OPS:
+            refuse(
+                f"a traced array has no values yet, so scipy.{called} can't take it; "
+                f"write gw.ops.{op}"
+            )
         refuse(
             "a traced array has no values yet, so np.asarray(x), np.array([x, y]) and functions "
             "outside NumPy can't take it; write np.stack([x, y]), or a function of gw.ops"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,37 +87,27 @@ class Point:
         return [self.types[place] for place in self.wrt]
 
 
-def make_point(args: Sequence[Any], kwargs: dict[str, Any], argnums: Argnums | None) -> Point:
+def make_point(args: Sequence[Any], kwargs: dict[str, Any], argnums: Argnums) -> Point:
     """Returns the point for a call's arguments.
 
     Args:
         args: Positional arguments.
         kwargs: Keyword arguments; never differentiated.
-        argnums: Which positional arguments are; None for all, as a tuple.
+        argnums: Which positional arguments are.
 
     Raises:
-        TypeError: no such argument, or an integer leaf under ``argnums``.
+        TypeError: no such argument, or one twice, or an integer leaf under ``argnums``.
     """
     leaves, tree = flatten((tuple(args), kwargs))
     check_leaves(leaves, "argument")
     operands = [as_traced(leaf) for leaf in leaves]
     trees = tree.children[0].children
-    many = tuple(range(len(args))) if argnums is None else argnums
-    numbers = (many,) if isinstance(many, int) else tuple(many)
-    for number in numbers:
-        if not -len(args) <= number < len(args):
-            raise TypeError(
-                f"`argnums` must name one of the {len(args)} positional arguments; got {number}"
-            )
-    numbers = tuple(number % len(args) for number in numbers)
+    is_one = isinstance(argnums, int | np.integer)
+    numbers = _positions((argnums,) if is_one else argnums, len(args), argnums)
     starts = np.cumsum([0, *(t.num_leaves for t in trees)]).tolist()
     wrt = tuple(p for n in numbers for p in range(starts[n], starts[n + 1]))
     picked = [trees[number] for number in numbers]
-    wrt_tree = (
-        picked[0]
-        if isinstance(many, int)
-        else Tree(tuple, tuple(range(len(picked))), tuple(picked))
-    )
+    wrt_tree = picked[0] if is_one else Tree(tuple, tuple(range(len(picked))), tuple(picked))
     names = argument_names(tree)
     for place in wrt:
         if not is_inexact(operands[place].dtype):
@@ -125,6 +116,25 @@ def make_point(args: Sequence[Any], kwargs: dict[str, Any], argnums: Argnums | N
                 f"{operands[place].dtype.name}. Leave it out of `argnums`, or convert it"
             )
     return Point(operands, tree, wrt, wrt_tree, names)
+
+
+def _positions(many: Any, count: int, argnums: Any) -> tuple[int, ...]:
+    """Returns which of ``count`` arguments are meant, none of them from the end."""
+    try:
+        numbers = [operator.index(number) for number in many]
+    except TypeError:
+        raise TypeError(
+            f"`argnums` must be an integer or a tuple of integers; got {argnums!r}"
+        ) from None
+    for number in numbers:
+        if not -count <= number < count:
+            raise TypeError(
+                f"`argnums` must name one of the {count} positional arguments; got {number}"
+            )
+    positions = tuple(number % count for number in numbers)
+    if len(set(positions)) < len(positions):
+        raise TypeError(f"`argnums` must name each argument once; got {argnums!r}")
+    return positions
 
 
 @dataclass(frozen=True)
@@ -271,6 +281,31 @@ def scalar_value(op: str) -> Callable[[TracedFunction, int], dict[str, Any]]:
     return check
 
 
+def square_value(
+    op: str, point: Point, for_scalars: str
+) -> Callable[[TracedFunction, int], dict[str, Any]]:
+    """Makes the check of an operator on functions whose value is like their argument.
+
+    Args:
+        op: The operator's name.
+        point: The argument.
+        for_scalars: What to write for a function with one scalar result.
+    """
+
+    def check(traced: TracedFunction, num_values: int) -> dict[str, Any]:
+        results, wanted = list(traced.results[:num_values]), point.wrt_types
+        if results != wanted:
+            is_scalar = [(t.shape, t.dtype.kind) for t in results] == [((), "f")]
+            raise TypeError(
+                f"gw.{op} needs a function whose result has the shapes and dtypes of its argument; "
+                f"got ({', '.join(map(str, results))}) for ({', '.join(map(str, wanted))})"
+                + (f". For a scalar function write {for_scalars}" if is_scalar else "")
+            )
+        return {}
+
+    return check
+
+
 __all__ = [
     "Argnums",
     "Derivation",
@@ -280,5 +315,6 @@ __all__ = [
     "make_point",
     "match_leaves",
     "scalar_value",
+    "square_value",
     "trace_at",
 ]

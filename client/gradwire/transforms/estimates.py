@@ -19,6 +19,7 @@ from gradwire.transforms.derivation import (
     derive,
     make_point,
     match_leaves,
+    square_value,
 )
 from gradwire.transforms.jacobians import arrange, num_elements
 from gradwire.transforms.vmap import varies_under_vmap
@@ -136,6 +137,8 @@ def _estimate(
         extra = _probes(probes, point)
         options = {**options, "num_samples": extra[0].shape[0], "probes": True}
         matvecs = options["num_samples"]
+    if options["operator"] == "jacobian":
+        options["decide"] = square_value(op, point, 'operator="hessian"')
     d = derive(op, f, point, extras=lambda types, tree: extra, has_aux=has_aux, **options)
     if matvecs == 1:
         errors = d.derivatives[len(d.derivatives) // 2 :]

@@ -16,6 +16,7 @@ from gradwire.transforms.derivation import (
     Point,
     derive,
     make_point,
+    square_value,
 )
 from gradwire.transforms.vmap import InAxes, leaf_axes, move_axis
 from gradwire.trees import flatten, unflatten
@@ -184,7 +185,8 @@ def jacobian_trace(
 
     def emit(*args: Any, **kwargs: Any) -> Any:
         point = make_point(args, kwargs, argnums)
-        d = derive("jacobian_trace", f, point, has_aux=has_aux, chunk=chunk or 0)
+        decide = square_value("jacobian_trace", point, "gw.laplacian")
+        d = derive("jacobian_trace", f, point, has_aux=has_aux, decide=decide, chunk=chunk or 0)
         return arrange(d, d.derivatives[0], has_aux=has_aux, with_value=with_value)
 
     return Operator("jacobian_trace", f, emit)

@@ -51,7 +51,7 @@ def jvp(
     """
 
     def emit(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-        point = make_point(primals, {}, None)
+        point = make_point(primals, {}, range(len(primals)))
         extra = match_leaves(
             tangents, point.wrt_types, point.wrt_tree, name="tangents", of="primals"
         )
@@ -86,7 +86,7 @@ def vjp(
     """
 
     def emit(primals: Sequence[Any], cotangents: Any) -> Any:
-        point = make_point(primals, {}, None)
+        point = make_point(primals, {}, range(len(primals)))
         if callable(cotangents):
             cotangents = cotangents(_value_at(f, point, has_aux))
         d = derive(
@@ -209,7 +209,7 @@ def hvp(
     """
 
     def emit(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-        point = make_point(primals, {}, None)
+        point = make_point(primals, {}, range(len(primals)))
         extra = match_leaves(
             tangents, point.wrt_types, point.wrt_tree, name="tangents", of="primals"
         )
