@@ -457,32 +457,6 @@ def test_a_caller_outside_gets_its_own_line() -> None:
     assert str(line).endswith("line = caller_line()")
 
 
-@pytest.mark.parametrize(
-    ("path", "remedy"),
-    [
-        ("special.logsumexp", "scipy.special.logsumexp can't take it; write gw.ops.logsumexp"),
-        ("special.softmax", "scipy.special.softmax can't take it; write gw.ops.nn.softmax"),
-        ("linalg.expm", "scipy.linalg.expm can't take it; write gw.ops.linalg.expm"),
-        ("stats.norm.logpdf", "or a function of gw.ops"),
-    ],
-)
-def test_a_function_of_scipy_is_refused_at_the_callers_line(path: str, remedy: str) -> None:
-    """With the op that does the same, where there is one."""
-    space, *names = path.split(".")
-    function = pytest.importorskip(f"scipy.{space}")
-    for name in names:
-        function = getattr(function, name)
-
-    def f(x: Any) -> Any:
-        return function(x)  # the caller's line
-
-    with pytest.raises(gw.TraceError) as caught:
-        trace(f, M[:, :3])
-    told = str(caught.value)
-    assert f"{remedy} (at {__file__}:" in told
-    assert told.endswith("return function(x)  # the caller's line)")
-
-
 def test_properties_are_known_while_tracing() -> None:
     """Shapes and dtypes are plain Python values."""
 
