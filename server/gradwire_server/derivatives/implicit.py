@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
@@ -69,30 +70,61 @@ def _solve(
 ) -> Arrays:
     """Steps until no residual is above the tolerance.
 
-    NaN ends it as well, and what it comes to then is no solution but NaN.
+    What ends otherwise, and not where rounding ends it, is no solution but NaN,
+    and so are its derivatives.
     """
 
     def solve(f: Equation, x: Arrays) -> Arrays:
-        def worst(residual: Arrays) -> jax.Array:
-            return jnp.max(jnp.stack([jnp.max(jnp.abs(r), initial=0) for r in residual]))
-
-        def going(state: tuple[jax.Array, Arrays, Arrays]) -> jax.Array:
-            count, _, residual = state
-            return (count < max_iterations) & (worst(residual) > tolerance)
+        def going(state: tuple[jax.Array, Arrays, Arrays, Arrays]) -> jax.Array:
+            count, _, _, residual = state
+            return (count < max_iterations) & (_largest(residual) > tolerance)
 
         def next_state(
-            state: tuple[jax.Array, Arrays, Arrays],
-        ) -> tuple[jax.Array, Arrays, Arrays]:
-            count, x, residual = state
-            x = step(x, residual)
-            return count + 1, x, f(x)
+            state: tuple[jax.Array, Arrays, Arrays, Arrays],
+        ) -> tuple[jax.Array, Arrays, Arrays, Arrays]:
+            count, _, x, residual = state
+            new = step(x, residual)
+            return count + 1, x, new, f(new)
 
-        _, x, residual = lax.while_loop(going, next_state, (jnp.asarray(0), x, f(x)))
-        failed = jnp.isnan(worst(residual))
+        start = (jnp.asarray(0), x, x, f(x))
+        _, before, x, residual = lax.while_loop(going, next_state, start)
+        worst = _largest(residual)
+        failed = ~jnp.isfinite(worst) | ((worst > tolerance) & _moved(before, x))
         return tuple(jnp.where(failed, jnp.full_like(leaf, jnp.nan), leaf) for leaf in x)
 
-    solution: Arrays = lax.custom_root(equation, guess, solve, _solve_dense)
+    def marked(x: Arrays) -> Arrays:
+        # Where f is affine its derivatives are finite at a NaN, too.
+        mark = jnp.where(jnp.isnan(_largest(x)), jnp.nan, 1)
+        return tuple(r * mark.astype(r.dtype) for r in equation(x))
+
+    solution: Arrays = lax.custom_root(marked, guess, solve, _solve_dense)
     return solution
+
+
+def _largest(arrays: Arrays) -> jax.Array:
+    return jnp.max(jnp.stack([jnp.max(jnp.abs(a), initial=0) for a in arrays]))
+
+
+def _moved(before: Arrays, x: Arrays) -> jax.Array:
+    """Says whether the last step was larger than rounding can make one.
+
+    Rounding can keep a residual above any tolerance, and steps by a multiple of
+    eps then go on for ever; at a double root, where an error of eps in f moves
+    the root by its square root, they are of the order of √eps. Steps that
+    circle, wander or grow are of the order of x. So the line is √eps, a step
+    that changes the first half of the digits.
+
+    Each array is measured by itself, as one unit: a small one must not hide
+    beside a large one. But the rounding of large arrays reaches small ones
+    (a multiplier that is 0), so that none counts as less than ∜eps of all.
+    """
+    eps = float(np.finfo(x[0].dtype).eps)
+    least = eps**0.25 * _largest(x)
+    moved = [
+        _largest((new - old,)) > eps**0.5 * jnp.maximum(least, _largest((new,)))
+        for old, new in zip(before, x, strict=True)
+    ]
+    return jnp.any(jnp.stack(moved))
 
 
 def _solve_dense(product: Equation, side: Arrays) -> Arrays:
