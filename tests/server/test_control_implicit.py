@@ -192,6 +192,14 @@ def test_iterations_end_at_their_bound() -> None:
             assert np.isnan(got)
 
 
+def test_small_steps_that_lead_far_are_no_solution() -> None:
+    """A drift without end, and a contraction that has hardly begun: their steps are small."""
+    attrs = {"tolerance": 1e-5, "max_iterations": 1000}
+    assert np.isnan(scalar_iteration("fixed_point", lambda x: x + 1.0, 1e9, **attrs))
+    a, b = np.float32(0.9999), np.float32(3e-4)
+    assert np.isnan(scalar_iteration("fixed_point", lambda x: x * a + b, np.float32(2), **attrs))
+
+
 def test_a_guess_within_the_tolerance_is_the_answer() -> None:
     """No step is taken."""
     for name in ("fixed_point", "root"):

@@ -178,9 +178,9 @@ OPS = (
     ),
     _control(
         "fixed_point",
-        "An x with f(x) = x, by iteration. NaN if the residual ends above the tolerance and the "
-        "last step, relative to x, above √eps: then it has not converged. Derivatives are those "
-        "of the equation, by the implicit function theorem; NaN where x is.",
+        "An x with f(x) = x, by iteration. NaN if the residual ends above the tolerance while x "
+        "still moves, by more than √eps of it in the last step or the last quarter of them. "
+        "Derivatives are those of the equation, by the implicit function theorem; NaN if x is.",
         "first guess...",
         rules.infer_implicit,
         attrs=_IMPLICIT_ATTRS,

@@ -44,10 +44,10 @@ def fixed_point(
 
     Returns:
         The fixed point, to the tolerance or as well as rounding allows. NaN,
-        with NaN for derivatives and a warning, if after ``max_iterations`` the
-        last step was still above the square root of a unit of rounding,
-        relative to the value: it diverges, goes to and fro, or needs more
-        steps or another tolerance.
+        with NaN for derivatives and a warning, if ``max_iterations`` end it
+        while it still moves, by more than the square root of a unit of rounding
+        relative to the value in the last step or in the last quarter of them:
+        it diverges, goes to and fro, or needs more steps or another tolerance.
     """
     return _solve("fixed_point", f, x0, tolerance, max_iterations)
 
@@ -73,9 +73,9 @@ def root(
 
     Returns:
         The root, to the tolerance or as well as rounding allows. NaN, with NaN
-        for derivatives and a warning, if after ``max_iterations`` the last step
-        was still above the square root of a unit of rounding, relative to the
-        value: there is no root, or none on the way from this guess.
+        for derivatives and a warning, if ``max_iterations`` end it while it
+        still moves, as in ``fixed_point``: there is no root, or none on the way
+        from this guess.
     """
     return _solve("root", f, x0, tolerance, max_iterations)
 

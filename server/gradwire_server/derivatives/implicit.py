@@ -20,6 +20,9 @@ from gradwire_server.lowering.core import Lowering
 
 Equation = Callable[[Arrays], Arrays]
 
+State = tuple[jax.Array, Arrays, Arrays, Arrays, Arrays]
+"""The steps taken; x before the last quarter of them, before the last, now; its residual."""
+
 
 def _linear_solve(*arguments: Any, captures: tuple[int, ...], symmetric: bool) -> Arrays:
     (product, solve, *transposed), side = bind(arguments, captures)
@@ -75,21 +78,22 @@ def _solve(
     """
 
     def solve(f: Equation, x: Arrays) -> Arrays:
-        def going(state: tuple[jax.Array, Arrays, Arrays, Arrays]) -> jax.Array:
-            count, _, _, residual = state
+        def going(state: State) -> jax.Array:
+            count, *_, residual = state
             return (count < max_iterations) & (_largest(residual) > tolerance)
 
-        def next_state(
-            state: tuple[jax.Array, Arrays, Arrays, Arrays],
-        ) -> tuple[jax.Array, Arrays, Arrays, Arrays]:
-            count, _, x, residual = state
+        def next_state(state: State) -> State:
+            count, kept, _, x, residual = state
+            late = count == max_iterations - max(1, max_iterations // 4)
+            kept = tuple(jnp.where(late, new, old) for new, old in zip(x, kept, strict=True))
             new = step(x, residual)
-            return count + 1, x, new, f(new)
+            return count + 1, kept, x, new, f(new)
 
-        start = (jnp.asarray(0), x, x, f(x))
-        _, before, x, residual = lax.while_loop(going, next_state, start)
+        start = (jnp.asarray(0), x, x, x, f(x))
+        _, kept, before, x, residual = lax.while_loop(going, next_state, start)
         worst = _largest(residual)
-        failed = ~jnp.isfinite(worst) | ((worst > tolerance) & _moved(before, x))
+        moved = _moved(before, x) | _moved(kept, x)
+        failed = ~jnp.isfinite(worst) | ((worst > tolerance) & moved)
         return tuple(jnp.where(failed, jnp.full_like(leaf, jnp.nan), leaf) for leaf in x)
 
     def marked(x: Arrays) -> Arrays:
@@ -106,13 +110,15 @@ def _largest(arrays: Arrays) -> jax.Array:
 
 
 def _moved(before: Arrays, x: Arrays) -> jax.Array:
-    """Says whether the last step was larger than rounding can make one.
+    """Says whether x moved by more than rounding accounts for.
 
     Rounding can keep a residual above any tolerance, and steps by a multiple of
     eps then go on for ever; at a double root, where an error of eps in f moves
     the root by its square root, they are of the order of √eps. Steps that
-    circle, wander or grow are of the order of x. So the line is √eps, a step
-    that changes the first half of the digits.
+    circle, wander or grow are of the order of x. So the line is √eps, half of
+    the digits. Small steps can lead far, so the last quarter of all steps is
+    held to it as well as the last: what has come down to eps by n steps with
+    an error like rⁿ moves by no more than eps^¾ in it.
 
     Each array is measured by itself, as one unit: a small one must not hide
     beside a large one. But the rounding of large arrays reaches small ones
