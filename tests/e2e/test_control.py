@@ -1,5 +1,7 @@
 """Branches and loops through the client: values as plain Python gives them, and derivatives."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -173,6 +175,44 @@ def test_implicit_functions_are_differentiated_by_their_equations():
     gradient = gw.grad(lambda m: np.sum(solve(m, XS[0])))(matrix)
     # d sum(M⁻¹b)/dM = -(M⁻ᵀ1)(M⁻¹b)ᵀ
     np.testing.assert_allclose(gradient, -np.outer(np.linalg.solve(matrix.T, np.ones(3)), wanted))
+
+
+@pytest.mark.parametrize(
+    ("f", "a", "name"),
+    [
+        (lambda a: gw.root(lambda y: y**2 + a, np.array(1.5)), 1.0, "root"),
+        (lambda a: gw.fixed_point(lambda y: 2.0 * y + a, np.ones(2))[0], 1.0, "fixed_point"),
+        (lambda a: gw.fixed_point(lambda y: a - y, np.array(0.5)), 3.0, "fixed_point"),
+    ],
+    ids=["no root", "diverges", "goes to and fro"],
+)
+def test_an_equation_without_a_solution_gives_nan_and_a_warning(f, a, name):
+    """Value and derivative, both; the warning names the op and its line."""
+    with pytest.warns(gw.NonFiniteWarning, match=rf"suspects: .*{name} at .*test_control.py"):
+        value, slope = gw.value_and_grad(f)(a)
+    assert np.isnan(value)
+    assert np.isnan(slope)
+
+
+def test_samples_with_and_without_a_root():
+    """Under vmap each is decided for itself, in single precision too."""
+    root = lambda a: gw.root(lambda y: y**2 - a, a * 0 + np.float32(1.5))  # noqa: E731
+    a = np.array([2, -1, 3], np.float32)
+    with pytest.warns(gw.NonFiniteWarning):
+        value, slope = gw.vmap(gw.value_and_grad(root))(a)
+    assert value.dtype == slope.dtype == np.float32
+    wanted = np.sqrt([2, np.nan, 3])
+    np.testing.assert_allclose(value, wanted, rtol=1e-5)
+    np.testing.assert_allclose(slope, 0.5 / wanted, rtol=1e-5)
+
+
+def test_a_double_root_is_found_without_a_warning():
+    """By the default tolerance, with the error that rounding allows there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for at in (0.0, 1.0):
+            got = gw.remote(lambda at=at: gw.root(lambda y: (y - at) ** 2, np.array(1.7)))()
+            np.testing.assert_allclose(got, at, atol=1e-6)
 
 
 def test_checkpoint_and_stop_gradient():

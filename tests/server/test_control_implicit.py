@@ -174,25 +174,134 @@ def test_third_order_of_a_root() -> None:
 
 def scalar_iteration(name: str, write: Callable[..., Any], start: float, **attrs: Any) -> Array:
     sketch = Sketch()
-    f = sketch.add([SCALAR], write)
-    sketch.add([SCALAR], lambda x: op(name, x, functions=[f], **attrs))
+    f = sketch.add([type_of(start)], write)
+    sketch.add([type_of(start)], lambda x: op(name, x, functions=[f], **attrs))
     return run(sketch, start)[0]
 
 
 def test_iterations_end_at_their_bound() -> None:
-    """After so many steps the last x is the answer; within the tolerance none is taken."""
-    for count in (1, 2, 7):
-        got = scalar_iteration(
-            "fixed_point", lambda x: x * 0.5, 1.0, tolerance=0.0, max_iterations=count
-        )
-        close(got, 0.5**count)
-        got = scalar_iteration(
-            "root", lambda x: x * x, 1.0, tolerance=0.0, max_iterations=count
-        )  # a double root: each step halves x
-        close(got, 0.5**count)
+    """So many steps are enough if the tolerance is the residual then; one less gives NaN."""
+    for count in (2, 7):
+        for name, write, residual in (
+            ("fixed_point", lambda x: x * 0.5, 0.5 ** (count + 1)),
+            ("root", lambda x: x * x, 0.25**count),  # a double root: each step halves x
+        ):
+            got = scalar_iteration(name, write, 1.0, tolerance=residual, max_iterations=count)
+            close(got, 0.5**count)
+            got = scalar_iteration(name, write, 1.0, tolerance=residual, max_iterations=count - 1)
+            assert np.isnan(got)
+
+
+def test_small_steps_that_lead_far_are_no_solution() -> None:
+    """A drift without end, and a contraction that has hardly begun: their steps are small."""
+    attrs = {"tolerance": 1e-5, "max_iterations": 1000}
+    assert np.isnan(scalar_iteration("fixed_point", lambda x: x + 1.0, 1e9, **attrs))
+    a, b = np.float32(0.9999), np.float32(3e-4)
+    assert np.isnan(scalar_iteration("fixed_point", lambda x: x * a + b, np.float32(2), **attrs))
+
+
+def test_a_guess_within_the_tolerance_is_the_answer() -> None:
+    """No step is taken."""
     for name in ("fixed_point", "root"):
         write = (lambda x: x + 0.1) if name == "fixed_point" else (lambda x: x * 0.0 + 0.1)
         close(scalar_iteration(name, write, 3.0, tolerance=0.2, max_iterations=9), 3.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_floor_of_rounding_is_a_solution(dtype: Any) -> None:
+    """A tolerance out of reach does no harm: Ax + b = x, and (x² − 2)·10⁶ = 0 with its slope."""
+    turn = (0.9 * np.linalg.qr(rng.standard_normal((40, 40)))[0]).astype(dtype)
+    shift = (1e6 * rng.standard_normal(40)).astype(dtype)
+    sketch = Sketch()
+    attrs: dict[str, Any] = {"tolerance": 0.0, "max_iterations": 400}
+    many, one = type_of(shift), type_of(dtype(1))
+    affine = sketch.add([type_of(turn), many, many], lambda a, b, x: op("matmul", a, x) + b)
+    square = sketch.add([one, one], lambda c, x: (x * x - c) * dtype(1e6))
+    root = sketch.add(
+        [one], lambda c: op("root", c, dtype(1.7), functions=[square], captures=(1,), **attrs)
+    )
+    sketch.add(
+        [type_of(turn), many, one],
+        lambda a, b, c: [
+            op("fixed_point", a, b, b, functions=[affine], captures=(2,), **attrs),
+            *several("grad", c, functions=[root], outputs=2),
+        ],
+    )
+    fixed, value, slope = run(sketch, turn, shift, dtype(2))
+    wanted = np.linalg.solve(np.eye(40) - turn.astype(float), shift.astype(float))
+    rounding = float(np.finfo(dtype).eps)
+    residual = turn @ fixed + shift - fixed
+    assert np.max(np.abs(residual)) > 64 * rounding
+    close(fixed / 1e6, wanted / 1e6, 100 * rounding)
+    close(value, np.sqrt(2), 10 * rounding)
+    close(slope, 0.5 / np.sqrt(2), 10 * rounding)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_double_roots(dtype: Any) -> None:
+    """Newton's steps only halve the error, and yet arrive, at 0 and elsewhere."""
+    rounding = float(np.finfo(dtype).eps)
+    for write, answer in (
+        (lambda x: x * x, 0),
+        (lambda x: x * x * dtype(1e6), 0),
+        (lambda x: (x * x - (x + x) + dtype(1)) * dtype(1e6), 1),
+    ):
+        attrs = {"tolerance": 64 * rounding, "max_iterations": 100}
+        got = scalar_iteration("root", write, dtype(1.7), **attrs)
+        assert got.dtype == dtype
+        close(got, answer, 30 * rounding**0.5)
+
+
+def lost(c: Value, u: Value, v: Value) -> list[Value]:
+    """A large part that is solved, and a small one that goes to and fro for c = 1."""
+    return [u * 0.5 + 5e9, op("cos", v) * (1.0 - c) + c * (3.0 - v)]
+
+
+def test_no_solution_is_nan_with_its_derivatives() -> None:
+    """Each row of a vmap for itself: values, and derivatives of both orders and modes."""
+    sketch = Sketch()
+    f = sketch.add([SCALAR, SCALAR, SCALAR], lost)
+    solved = sketch.add(
+        [SCALAR],
+        lambda c: several(
+            "fixed_point",
+            c,
+            1.0,
+            0.5,
+            functions=[f],
+            outputs=2,
+            captures=(1,),
+            tolerance=1e-13,
+            max_iterations=300,
+        )[1],
+    )
+    wanted = [solved]
+    for mode in ("forward", "reverse"):
+        first = sketch.add(
+            [SCALAR],
+            lambda c, mode=mode: several("jacobian", c, functions=[solved], outputs=2, mode=mode)[
+                1
+            ],
+        )
+        second = sketch.add(
+            [SCALAR],
+            lambda c, first=first: several(
+                "jacobian", c, functions=[first], outputs=2, mode="forward"
+            )[1],
+        )
+        wanted += [first, second]
+    rows = np.array([0.0, 1.0])
+    sketch.add(
+        [type_of(rows)],
+        lambda x: [op("vmap", x, functions=[g], mapped=(1,)) for g in wanted],
+    )
+    value, *derivatives = run(sketch, rows)
+    y = 0.7390851332151607  # y = cos y, and then y' = (3 - y - cos y) / (1 + sin y)
+    close(value[0], y, 1e-12)
+    close(derivatives[0][0], (3 - 2 * y) / (1 + np.sin(y)), 1e-9)
+    for output in (value, *derivatives):
+        assert np.isfinite(output[0])
+        assert np.isnan(output[1])
 
 
 def test_an_iteration_that_makes_nan_ends() -> None:

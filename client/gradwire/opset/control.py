@@ -52,6 +52,7 @@ def _control(
     irreversible: Callable[[Call], str | None] | None = None,
     sweeps: tuple[str, ...] = (),
     own_rule: bool = False,
+    may_be_non_finite: bool = False,
 ) -> OpDef:
     return OpDef(
         name,
@@ -67,6 +68,7 @@ def _control(
         irreversible=irreversible,
         sweeps=sweeps,
         own_rule=own_rule,
+        may_be_non_finite=may_be_non_finite,
         operands=f"captured values..., {operands}",
     )
 
@@ -176,8 +178,9 @@ OPS = (
     ),
     _control(
         "fixed_point",
-        "An x with f(x) = x, by iteration; the last x if it takes too long. Derivatives are "
-        "those of the equation, by the implicit function theorem.",
+        "An x with f(x) = x, by iteration. NaN if the residual ends above the tolerance while x "
+        "still moves, by more than √eps of it in the last step or the last quarter of them. "
+        "Derivatives are those of the equation, by the implicit function theorem; NaN if x is.",
         "first guess...",
         rules.infer_implicit,
         attrs=_IMPLICIT_ATTRS,
@@ -185,11 +188,12 @@ OPS = (
         copies=rules.implicit_copies,
         sweeps=(FORWARD,),
         own_rule=True,
+        may_be_non_finite=True,
     ),
     _control(
         "root",
-        "An x with f(x) = 0, by Newton's method with dense Jacobians; the last x if it takes "
-        "too long. Derivatives as of `fixed_point`.",
+        "An x with f(x) = 0, by Newton's method with dense Jacobians. NaN and derivatives as of "
+        "`fixed_point`.",
         "first guess...",
         rules.infer_implicit,
         attrs=_IMPLICIT_ATTRS,
@@ -197,5 +201,6 @@ OPS = (
         copies=rules.implicit_copies,
         sweeps=(FORWARD,),
         own_rule=True,
+        may_be_non_finite=True,
     ),
 )

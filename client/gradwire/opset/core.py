@@ -231,7 +231,7 @@ class OpDef:
             by name; part of a plan's answer.
         may_be_non_finite: Whether finite inputs can give NaN or infinity for
             a reason that is worth naming (a pole, a branch point, a singular
-            matrix), other than overflow.
+            matrix, an equation without a solution), other than overflow.
         operands: The names of its inputs for the reference, such as ``x, y``;
             ``...`` after a name that repeats, brackets around what may be left out.
         dtypes: The class of dtypes it works in, as ``DTYPE_CLASSES`` has it; what

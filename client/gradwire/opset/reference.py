@@ -84,7 +84,7 @@ def _lines() -> Iterator[str]:
     )
     yield (
         "- **∞** after a name: finite operands can give a value or a derivative that isn't "
-        "finite, at a pole, a branch point or a singular matrix."
+        "finite: at a pole, a branch point, a singular matrix, or where there is no solution."
     )
     yield ""
     yield from _table(("Class", "Dtypes"), ((f"*{n}*", d) for n, d in _dtype_rows()))

@@ -40,10 +40,14 @@ def fixed_point(
         x0: The first guess, which has no derivative.
         tolerance: The greatest ``|f(x) - x|`` that will do; some units of
             rounding of the dtype by default.
-        max_iterations: Where to end all the same.
+        max_iterations: After how many steps to give up.
 
     Returns:
-        The fixed point, or the last value if it takes too long.
+        The fixed point, to the tolerance or as well as rounding allows. NaN,
+        with NaN for derivatives and a warning, if ``max_iterations`` end it
+        while it still moves, by more than the square root of a unit of rounding
+        relative to the value in the last step or in the last quarter of them:
+        it diverges, goes to and fro, or needs more steps or another tolerance.
     """
     return _solve("fixed_point", f, x0, tolerance, max_iterations)
 
@@ -65,10 +69,13 @@ def root(
         x0: The first guess, which has no derivative.
         tolerance: The greatest ``|f(x)|`` that will do; some units of rounding
             of the dtype by default.
-        max_iterations: Where to end all the same.
+        max_iterations: After how many steps to give up.
 
     Returns:
-        The root, or the last value if it takes too long.
+        The root, to the tolerance or as well as rounding allows. NaN, with NaN
+        for derivatives and a warning, if ``max_iterations`` end it while it
+        still moves, as in ``fixed_point``: there is no root, or none on the way
+        from this guess.
     """
     return _solve("root", f, x0, tolerance, max_iterations)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
@@ -18,6 +19,9 @@ from gradwire_server.derivatives.control import Arrays, bind
 from gradwire_server.lowering.core import Lowering
 
 Equation = Callable[[Arrays], Arrays]
+
+State = tuple[jax.Array, Arrays, Arrays, Arrays, Arrays]
+"""The steps taken; x before the last quarter of them, before the last, now; its residual."""
 
 
 def _linear_solve(*arguments: Any, captures: tuple[int, ...], symmetric: bool) -> Arrays:
@@ -69,30 +73,64 @@ def _solve(
 ) -> Arrays:
     """Steps until no residual is above the tolerance.
 
-    NaN ends it as well, and what it comes to then is no solution but NaN.
+    What ends otherwise, and not where rounding ends it, is no solution but NaN,
+    and so are its derivatives.
     """
 
     def solve(f: Equation, x: Arrays) -> Arrays:
-        def worst(residual: Arrays) -> jax.Array:
-            return jnp.max(jnp.stack([jnp.max(jnp.abs(r), initial=0) for r in residual]))
+        def going(state: State) -> jax.Array:
+            count, *_, residual = state
+            return (count < max_iterations) & (_largest(residual) > tolerance)
 
-        def going(state: tuple[jax.Array, Arrays, Arrays]) -> jax.Array:
-            count, _, residual = state
-            return (count < max_iterations) & (worst(residual) > tolerance)
+        def next_state(state: State) -> State:
+            count, kept, _, x, residual = state
+            late = count == max_iterations - max(1, max_iterations // 4)
+            kept = tuple(jnp.where(late, new, old) for new, old in zip(x, kept, strict=True))
+            new = step(x, residual)
+            return count + 1, kept, x, new, f(new)
 
-        def next_state(
-            state: tuple[jax.Array, Arrays, Arrays],
-        ) -> tuple[jax.Array, Arrays, Arrays]:
-            count, x, residual = state
-            x = step(x, residual)
-            return count + 1, x, f(x)
-
-        _, x, residual = lax.while_loop(going, next_state, (jnp.asarray(0), x, f(x)))
-        failed = jnp.isnan(worst(residual))
+        start = (jnp.asarray(0), x, x, x, f(x))
+        _, kept, before, x, residual = lax.while_loop(going, next_state, start)
+        worst = _largest(residual)
+        moved = _moved(before, x) | _moved(kept, x)
+        failed = ~jnp.isfinite(worst) | ((worst > tolerance) & moved)
         return tuple(jnp.where(failed, jnp.full_like(leaf, jnp.nan), leaf) for leaf in x)
 
-    solution: Arrays = lax.custom_root(equation, guess, solve, _solve_dense)
+    def marked(x: Arrays) -> Arrays:
+        # Where f is affine its derivatives are finite at a NaN, too.
+        mark = jnp.where(jnp.isnan(_largest(x)), jnp.nan, 1)
+        return tuple(r * mark.astype(r.dtype) for r in equation(x))
+
+    solution: Arrays = lax.custom_root(marked, guess, solve, _solve_dense)
     return solution
+
+
+def _largest(arrays: Arrays) -> jax.Array:
+    return jnp.max(jnp.stack([jnp.max(jnp.abs(a), initial=0) for a in arrays]))
+
+
+def _moved(before: Arrays, x: Arrays) -> jax.Array:
+    """Says whether x moved by more than rounding accounts for.
+
+    Rounding can keep a residual above any tolerance, and steps by a multiple of
+    eps then go on for ever; at a double root, where an error of eps in f moves
+    the root by its square root, they are of the order of √eps. Steps that
+    circle, wander or grow are of the order of x. So the line is √eps, half of
+    the digits. Small steps can lead far, so the last quarter of all steps is
+    held to it as well as the last: what has come down to eps by n steps with
+    an error like rⁿ moves by no more than eps^¾ in it.
+
+    Each array is measured by itself, as one unit: a small one must not hide
+    beside a large one. But the rounding of large arrays reaches small ones
+    (a multiplier that is 0), so that none counts as less than ∜eps of all.
+    """
+    eps = float(np.finfo(x[0].dtype).eps)
+    least = eps**0.25 * _largest(x)
+    moved = [
+        _largest((new - old,)) > eps**0.5 * jnp.maximum(least, _largest((new,)))
+        for old, new in zip(before, x, strict=True)
+    ]
+    return jnp.any(jnp.stack(moved))
 
 
 def _solve_dense(product: Equation, side: Arrays) -> Arrays:
