@@ -18,7 +18,7 @@ BIN := .venv/bin
 help:
 	@echo 'make demo        shows what gradwire does, against a server of its own'
 	@echo 'make test        runs the tests; make test-long the ones that take minutes'
-	@echo 'make test-deploy runs the dashboard and the alerts against a real Prometheus'
+	@echo 'make test-deploy runs servers behind a real Envoy, the dashboard and the alerts'
 	@echo 'make test-wheel  installs the wheel without extras and tests that thin client'
 	@echo 'make test-floor  does the same on the oldest dependencies that are allowed'
 	@echo 'make check       style, types, layers, generated files, the wire contract'
@@ -64,10 +64,10 @@ test: .venv/installed-dev
 test-long: .venv/installed-dev
 	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)
 
-# Against programs that aren't Python's, such as Prometheus.
+# Against programs that aren't Python's: Envoy and Prometheus.
 test-deploy: .venv/installed-dev
 	scripts/get-prometheus build/prometheus
-	PATH="$(CURDIR)/build/prometheus:$$PATH" $(BIN)/python -m pytest -m deploy tests/deploy $(ARGS)
+	PATH="$(CURDIR)/build/prometheus:$$PATH" $(BIN)/python -m pytest -m 'deploy and not long' tests/deploy $(ARGS)
 
 test-wheel test-floor: test-%:
 	scripts/test-install $*

@@ -67,9 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings) -> int:
-    from gradwire_server.app import StartError, build
+    from gradwire_server.app import build
     from gradwire_server.embedded import remove_socket_folder, watch_parent
     from gradwire_server.ending import end_after, obey_signals
+    from gradwire_server.opening import StartError
 
     # JAX says little of use below this. Set before its import, C++ would heed it, too.
     logging.getLogger("jax").setLevel(logging.WARNING)

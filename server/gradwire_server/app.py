@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -25,6 +24,7 @@ from gradwire_server.lifecycle import Lifecycle, State
 from gradwire_server.logs import log_calls
 from gradwire_server.metrics import CONTENT_TYPE, Metrics
 from gradwire_server.monitor import Monitor
+from gradwire_server.opening import StartError, open_recorder, open_store, set_up_device
 from gradwire_server.programs import Programs
 from gradwire_server.readings import read_cache, read_calls, read_executions, read_plans
 from gradwire_server.room import Room
@@ -32,11 +32,12 @@ from gradwire_server.runs import Runs
 from gradwire_server.security import CredentialError, Guard
 from gradwire_server.selftest import SelfTestError, run_self_test
 from gradwire_server.service import SERVICE_NAME, DerivativeService
-from gradwire_server.settings import ANY, AUTO, OFF, Settings, default_cache_dir, own_folder
+from gradwire_server.settings import OFF, Settings
 from gradwire_server.side import SideServices
-from gradwire_server.store import Store, StoreError
+from gradwire_server.store import Store
 from gradwire_server.tracing import open_spans
-from gradwire_server.warm import Recorder, WarmError, prepare_records, read_records
+from gradwire_server.transport import make_grpc_server
+from gradwire_server.warm import WarmError, prepare_records, read_records
 from gradwire_server.workers import Workers
 
 _log = logging.getLogger(__name__)
@@ -49,10 +50,6 @@ _HOLD_SECONDS = 0.05
 for clients to hear that the server ends."""
 
 _Health = health_pb2.HealthCheckResponse
-
-
-class StartError(Exception):
-    """The server can't start; the message says why."""
 
 
 class App:
@@ -80,12 +77,12 @@ class App:
             StartError: the cache directory, or a certificate, key or token can't
                 be used, or the device isn't of the platform asked for.
         """
-        store, recorder = _open_store(settings), _open_recorder(settings)
+        store, recorder = open_store(settings), open_recorder(settings)
         try:
             self._guard = Guard(settings)
         except CredentialError as error:
             raise StartError(str(error)) from error
-        _set_up_device(settings)
+        set_up_device(settings)
         self.settings = settings
         self.address = ""
         self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
@@ -237,26 +234,6 @@ class App:
 
     def _make_server(self, engine: Engine) -> grpc.Server:
         settings = self.settings
-        server = grpc.server(
-            self._threads,
-            interceptors=self._guard.interceptors(self._journal.add),
-            options=[
-                ("grpc.max_receive_message_length", settings.max_message_bytes),
-                ("grpc.max_send_message_length", settings.max_message_bytes),
-                # Calls that nobody has looked at yet wait in gRPC's core; past the
-                # first number some are cancelled there, past the second all.
-                ("grpc.server.max_pending_requests", settings.max_pending_calls // 2),
-                ("grpc.server.max_pending_requests_hard_limit", settings.max_pending_calls),
-                ("grpc.so_reuseport", 0),  # two servers on one port would share its calls
-                # Clients may ask every half minute whether a long call goes on,
-                # and callers who have vanished are found out.
-                # Balancers ask between calls, too.
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.keepalive_time_ms", 60_000),
-                ("grpc.keepalive_timeout_ms", 20_000),
-            ],
-        )
         service = DerivativeService(
             engine,
             self.lifecycle,
@@ -272,8 +249,12 @@ class App:
             self._arrivals,
             self._threads,
         )
-        server.add_generic_rpc_handlers((door, self._side.door))
-        return server
+        return make_grpc_server(
+            settings,
+            self._threads,
+            self._guard.interceptors(self._journal.add),
+            (door, self._side.door),
+        )
 
     def _set_health(self, status: int) -> None:
         self._health.set(status, "", SERVICE_NAME)
@@ -311,26 +292,6 @@ def build(settings: Settings, end: Callable[[], None] = lambda: None) -> App:
     return App(settings, end)
 
 
-def _set_up_device(settings: Settings) -> None:
-    try:
-        devices.set_up_jax()
-    except devices.DeviceError as error:
-        raise StartError(str(error)) from error
-    device = devices.list_devices()[0]
-    if settings.platform not in (ANY, device.platform):
-        raise StartError(
-            f"`platform` must be that of the device; got {settings.platform!r}, and JAX has found "
-            f"{device.platform!r} ({device.kind})"
-        )
-
-
-def _open_recorder(settings: Settings) -> Recorder | None:
-    try:
-        return None if settings.record_dir == OFF else Recorder(settings)
-    except WarmError as error:
-        raise StartError(str(error)) from error
-
-
 def _make_admission(settings: Settings, executions: Gate) -> Admission:
     computes = settings.max_executions + settings.max_waiting_executions
     crowded = Bound("max_wait_percent", settings.max_wait_percent, text="and calls wait for longer")
@@ -339,18 +300,3 @@ def _make_admission(settings: Settings, executions: Gate) -> Admission:
         {"Compute": Bound("max_waiting_executions", settings.max_waiting_executions, computes)},
         {"Compute": lambda: crowded if executions.is_crowded() else None},
     )
-
-
-def _open_store(settings: Settings) -> Store | None:
-    """Opens the cache directory. One that nobody asked for may be missing."""
-    if settings.cache_dir == OFF:
-        return None
-    try:
-        directory = settings.cache_dir
-        path = default_cache_dir() if directory == AUTO else own_folder(Path(directory))
-        return Store(path, settings.max_cache_bytes)
-    except (StoreError, RuntimeError) as error:
-        if settings.cache_dir != AUTO:
-            raise StartError(str(error)) from error
-        _log.warning("compiled programs are not kept: %s", error)
-        return None

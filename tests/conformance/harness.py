@@ -255,6 +255,15 @@ def cases_of_table() -> tuple[Case, ...]:
     return tuple(case for case in all_cases() if case.op in OPS)
 
 
+def others_at_length(cases: Sequence[Case]) -> list[Any]:
+    """Returns the cases as parameters: all but the first of each op are for the long tests."""
+    first = {case.op: case for case in reversed(cases)}
+    return [
+        pytest.param(case, id=case.id, marks=[] if case is first[case.op] else pytest.mark.long)
+        for case in cases
+    ]
+
+
 def output_types(
     op: str, types: Sequence[TensorType], attrs: Mapping[str, Any]
 ) -> list[TensorType]:

@@ -12,7 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from conformance.harness import Case, cases_of_table, lowered, unoptimised_and_optimised, widened
+from conformance.harness import (
+    Case,
+    cases_of_table,
+    lowered,
+    others_at_length,
+    unoptimised_and_optimised,
+    widened,
+)
 from gradwire.ir.binding import bind_attrs
 from gradwire.opset import OPS
 from gradwire.opset.core import MIXED, Call
@@ -34,7 +41,7 @@ def _run(case: Case, inputs: Sequence[Array]) -> list[Array]:
 
 
 @unoptimised_and_optimised
-@pytest.mark.parametrize("case", WITH_OPERANDS, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", others_at_length(WITH_OPERANDS))
 def test_vmap_equals_a_loop(case: Case, options: dict[str, Any]) -> None:
     """Mapping over a leading axis of every operand gives each row's own result."""
     rows = [case.inputs(case.widest, seed) for seed in range(3)]

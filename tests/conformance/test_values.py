@@ -19,6 +19,7 @@ from conformance.harness import (
     dtype_of,
     lowered,
     one_node,
+    others_at_length,
     output_types,
 )
 from gradwire.errors import InvalidProgramError
@@ -77,16 +78,7 @@ def test_value_agrees_with_the_reference(case: Case) -> None:
         _compare(case, outputs, want, name)
 
 
-def _first_of_each_op() -> list[Any]:
-    """Returns every case, of which all but the first of an op are for the long tests."""
-    first = {case.op: case for case in reversed(CASES)}
-    return [
-        pytest.param(case, id=case.id, marks=[] if case is first[case.op] else pytest.mark.long)
-        for case in CASES
-    ]
-
-
-@pytest.mark.parametrize("case", _first_of_each_op())
+@pytest.mark.parametrize("case", others_at_length(CASES))
 def test_value_agrees_when_not_compiled(case: Case) -> None:
     """Run by JAX op by op, in the widest dtype: no fusion hides or makes an error."""
     function, operands, want = _problem(case, case.widest.name)

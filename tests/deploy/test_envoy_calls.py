@@ -24,6 +24,8 @@ from gradwire.v1 import service_pb2
 from scripted_server import ScriptedServer, after, bare
 from server_process import eventually
 
+pytestmark = pytest.mark.deploy
+
 PROGRAM = b"a program, as far as client and Envoy know"
 
 

@@ -17,6 +17,8 @@ from deploy.gateway import DEPLOY, Gateway, deployed, on_loopback
 from deploy.traffic import Traffic
 from server_process import eventually
 
+pytestmark = pytest.mark.deploy
+
 COUNTS = range(1, 17)
 
 

@@ -17,6 +17,8 @@ import gradwire_server
 from deploy.fleet import Fleet, X, check_sines, sines, slow
 from gradwire.errors import InvalidInputError
 
+pytestmark = pytest.mark.deploy
+
 COUNTS = range(1, 25)
 
 

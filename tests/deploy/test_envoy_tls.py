@@ -20,6 +20,8 @@ from deploy.scripted_fleet import HOSTS, call_on, call_once, scripted
 from gradwire.channel import channel_options
 from server_process import eventually
 
+pytestmark = pytest.mark.deploy
+
 
 def _pair(authority: trustme.CA, name: str, days: float = 365) -> tuple[bytes, bytes]:
     """A key and its certificate."""

@@ -15,7 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from gradwire.v1 import service_pb2 as pb
-from gradwire_server.app import StartError, build
+from gradwire_server.app import build
+from gradwire_server.opening import StartError
 from gradwire_server.service import SERVICE_NAME
 from programs import function, node, program, vector
 from server_process import eventually

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from certificates import Authority
-from gradwire_server.app import StartError, build
+from gradwire_server.app import build
+from gradwire_server.opening import StartError
 from gradwire_server.security import (
     MAX_FILE_BYTES,
     MAX_TOKENS,

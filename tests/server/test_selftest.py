@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gradwire_server import selftest
-from gradwire_server.app import StartError, build
+from gradwire_server.app import build
+from gradwire_server.opening import StartError
 from gradwire_server.selftest import CHECKS, SelfTestError, run_self_test
 from serving import settings_in
 

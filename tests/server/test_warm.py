@@ -18,8 +18,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gradwire.v1 import service_pb2 as pb
-from gradwire_server.app import App, StartError, build
+from gradwire_server.app import App, build
 from gradwire_server.compiler import UNMAPPED
+from gradwire_server.opening import StartError
 from gradwire_server.settings import Settings
 from gradwire_server.warm import Recorder, read_records
 from programs import chain, function, node, program, vector
