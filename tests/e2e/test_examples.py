@@ -62,7 +62,14 @@ def test_it_keeps_what_it_claims(path, server, tmp_path):
         assert Path(picture).read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", SABOTAGED)
+# The two slowest wait for the long tests.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if name in ("frechet", "kalman") else [])
+        for name in SABOTAGED
+    ],
+)
 def test_a_wrong_derivative_fails_it(name, server, tmp_path):
     """An operator that errs in the fifth digit is noticed: the claim is named, the status is 1."""
     arguments = ["-c", SABOTAGE, str(EXAMPLES / f"{name}.py"), SABOTAGED[name]]

@@ -19,6 +19,7 @@ jax.config.update("jax_enable_x64", True)
 
 RNG = np.random.default_rng(5)
 N = 40
+COMPLEX = pytest.param("complex128", marks=pytest.mark.long)
 OPS = ("logm", "solve_continuous_lyapunov", "solve_discrete_lyapunov", "solve_sylvester", "sqrtm")
 
 
@@ -100,7 +101,7 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("dtype", ["float64", COMPLEX])
 @pytest.mark.parametrize("op", OPS)
 def test_forty_rows(op: str, dtype: str) -> None:
     """Value and slope are SciPy's to 1e-10."""
@@ -138,7 +139,7 @@ def test_third_derivatives_in_closed_form() -> None:
 
 
 # The logarithm's derivatives take XLA as long as those of all others.
-@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("dtype", ["float64", COMPLEX])
 @pytest.mark.parametrize("op", [pytest.param("logm", marks=pytest.mark.long), *OPS[1:]])
 def test_third_order_in_reverse_is_that_forward(op: str, dtype: str) -> None:
     """Three reverse sweeps and three forward ones give one number, where nothing commutes."""
