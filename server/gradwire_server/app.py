@@ -61,7 +61,6 @@ class App:
         programs: The plans that it holds.
         workers: The threads that compile.
         memory: The device's, as the programs that run share it.
-        is_stuck: Whether it ends because programs that nobody waits for take all places.
         metrics: What Prometheus can know of it.
         address: Where it serves, as a gRPC target; empty before it does.
     """
@@ -102,9 +101,7 @@ class App:
         )
         self._device_bytes = settings.max_device_bytes or devices.list_devices()[0].memory_bytes
         self.memory = Room(self._device_bytes)
-        self.is_stuck = False
-        self._end = end
-        self._runs = Runs(settings.max_executions, settings.max_abandoned_seconds, self._give_up)
+        self._runs = Runs(settings.max_executions, settings.max_abandoned_seconds, end)
         calls = settings.max_waiting_calls
         self._waiting = Gate(calls, 0, "max_waiting_calls", allowed=calls)
         self.metrics = self._make_metrics(store)
@@ -128,6 +125,11 @@ class App:
     def metrics_url(self) -> str | None:
         """Where metrics, liveness and readiness are served, if they are."""
         return self._monitor.url if self._monitor else None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it is to end because programs that nobody waits for take all places."""
+        return self._runs.are_stuck
 
     def start(self, wanted: Callable[[], bool] = lambda: True) -> None:
         """Tests this installation, prepares recorded programs, then takes calls.
@@ -210,10 +212,6 @@ class App:
     def __exit__(self, *raised: object) -> None:
         """Stops it."""
         self.stop()
-
-    def _give_up(self) -> None:
-        self.is_stuck = True
-        self._end()
 
     def _make_engine(self) -> Engine:
         settings = self.settings

@@ -42,13 +42,17 @@ class Deadline:
         """Returns the seconds left; negative when it has passed."""
         return self.at - time.monotonic()
 
+    def is_over(self) -> bool:
+        """Says whether the moment has passed, or the caller has gone."""
+        return self.remaining() <= 0 or not self.alive()
+
     def check(self, doing: str) -> None:
         """Raises unless there is time left, and somebody who waits.
 
         Raises:
             DeadlineError: the moment has passed, or the caller has gone.
         """
-        if self.remaining() <= 0 or not self.alive():
+        if self.is_over():
             raise late(doing)
 
     def wait(self, future: Future[T], doing: str, *, at_most: float | None = None) -> T:

@@ -177,6 +177,7 @@ class _Refusal:
                 status=self._status.code.name,
                 reason="OVERLOADED",
                 limit=self._bound.limit,
+                unread=True,
             )
         )
         context.abort_with_status(self._status)

@@ -32,9 +32,9 @@ def parse_settings(
     values: dict[type, dict[str, Any]] = {Settings: {}, ProgramLimits: {}}
     for owner, entry in settings_fields():
         text = flags[entry.name]
-        source = "--" + entry.name.replace("_", "-")
+        source = flag_of(entry.name)
         if text is None:
-            source = ENVIRONMENT_PREFIX + entry.name.upper()
+            source = variable_of(entry.name)
             text = environment.get(source)
         if text is not None:
             values[owner][entry.name] = _read(source, text, entry.type)
@@ -44,9 +44,19 @@ def parse_settings(
     return Settings(**own, program=ProgramLimits(**values[ProgramLimits]))
 
 
+def flag_of(name: str) -> str:
+    """Returns the flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    """Returns the variable of a setting."""
+    return ENVIRONMENT_PREFIX + name.upper()
+
+
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Returns the names of variables that look like settings, and are none."""
-    known = {ENVIRONMENT_PREFIX + entry.name.upper() for _, entry in settings_fields()}
+    known = {variable_of(entry.name) for _, entry in settings_fields()}
     return sorted(
         name for name in environment if name.startswith(ENVIRONMENT_PREFIX) and name not in known
     )
@@ -69,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     for owner, entry in settings_fields():
-        flag = "--" + entry.name.replace("_", "-")
+        flag = flag_of(entry.name)
         doc = documentation(owner)[entry.name].replace("%", "%%")
         if entry.type == "bool":
             parser.add_argument(flag, action="store_const", const="true", help=doc)

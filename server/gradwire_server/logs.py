@@ -64,8 +64,7 @@ def log_calls(records: Iterable[CallRecord]) -> None:
     """Writes the access log's line of each call."""
     if _access.isEnabledFor(logging.INFO):
         for record in records:
-            # Of calls that are refused unread there may be thousands in a second.
-            if record.call_id or record.peer:
+            if record.peer or not record.unread:  # whoever refuses names a peer for the log
                 _log_call(record)
 
 

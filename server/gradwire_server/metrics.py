@@ -148,7 +148,7 @@ class Metrics:
         if count is None:
             count = self._counted[labels] = self._calls.labels(*labels).inc
         count()
-        if record.total:  # else it was refused unread: these would make the others look fast
+        if not record.unread:  # these would make the others look fast
             self._time(labels[:2], record.total)
         for stage, observe_stage in self._stages.get(record.method, ()):
             spent = getattr(record, stage)

@@ -29,10 +29,11 @@ class CallRecord:
         status: The name of the gRPC status.
         reason: The name of the reason of a failure.
         limit: The name of the bound that the call was refused for, if it was one.
+        unread: Whether it was refused before its message was read. Nothing else is known
+            of it then, and there may be thousands in a second.
         bytes_in: Bytes of the request.
         bytes_out: Bytes of the reply.
-        total: Seconds from the first byte read to the last byte written; 0 if it was
-            refused unread.
+        total: Seconds from the first byte read to the last byte written.
         validate: Seconds of checking the request, the program and the inputs;
             the next are seconds, too.
         compile: Compiling, or loading what was compiled before.
@@ -56,6 +57,7 @@ class CallRecord:
     status: str = "OK"
     reason: str = ""
     limit: str = ""
+    unread: bool = False
     bytes_in: int = 0
     bytes_out: int = 0
     total: float = 0.0

@@ -32,7 +32,11 @@ class _Run:
 
 
 class Runs:
-    """The runs of one server."""
+    """The runs of one server.
+
+    Attributes:
+        are_stuck: Whether it has given up.
+    """
 
     def __init__(self, places: int, seconds: float, give_up: Callable[[], None]) -> None:
         """Starts to look after them; ``stop`` ends that.
@@ -45,6 +49,7 @@ class Runs:
         self._places = places
         self._seconds = seconds
         self._give_up = give_up
+        self.are_stuck = False
         self._lock = threading.Lock()
         self._runs: set[_Run] = set()
         self._stopping = threading.Event()
@@ -55,7 +60,7 @@ class Runs:
     def abandoned(self) -> int:
         """How many go on though their callers have gone, or have had to."""
         with self._lock:
-            return sum(_is_abandoned(run) for run in self._runs)
+            return sum(run.deadline.is_over() for run in self._runs)
 
     @contextmanager
     def running(self, deadline: Deadline, plan_id: str, call_id: str) -> Iterator[None]:
@@ -75,21 +80,24 @@ class Runs:
 
     def _work(self) -> None:
         while not self._stopping.wait(self._seconds / _LOOKS):
-            if self._are_stuck():
+            if self._take_all_places():
                 _log.critical(
                     "all %d places are taken by programs that go on without their callers: this "
                     "server ends, for nothing else can stop them",
                     self._places,
                 )
+                self.are_stuck = True
                 self._give_up()
                 return
 
-    def _are_stuck(self) -> bool:
+    def _take_all_places(self) -> bool:
         now = time.monotonic()
         with self._lock:
             runs = list(self._runs)
         late = 0
-        for run in filter(_is_abandoned, runs):
+        for run in runs:
+            if not run.deadline.is_over():
+                continue
             if run.abandoned_at is None:
                 run.abandoned_at = now
                 _log.warning(
@@ -99,7 +107,3 @@ class Runs:
                 )
             late += now - run.abandoned_at >= self._seconds
         return late >= self._places
-
-
-def _is_abandoned(run: _Run) -> bool:
-    return run.deadline.remaining() <= 0 or not run.deadline.alive()

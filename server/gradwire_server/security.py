@@ -160,7 +160,10 @@ class _TokenInterceptor(grpc.ServerInterceptor):
 
         def refuse(context: grpc.ServicerContext) -> NoReturn:
             peer = context.peer() if self._is_to_be_logged() else ""
-            self._note(CallRecord(method, status=answer.code.name, reason=reason, peer=peer))
+            status_name = answer.code.name
+            self._note(
+                CallRecord(method, status=status_name, reason=reason, peer=peer, unread=True)
+            )
             context.abort_with_status(answer)
 
         return refusing_handler(refuse)

@@ -26,7 +26,6 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """The name of every series that a server shows once everything has happened."""
     with serving(tmp_path_factory.mktemp("server")) as (app, _):
         worst = CallRecord("Compute", operator="grad", rows=3, non_finite=1, status="INTERNAL")
-        worst.total = 0.1
         worst.reason, worst.limit, worst.attempt = "INTERNAL", "max_calls", 1
         app.metrics.observe([worst])
         text = app.metrics.render().decode()

@@ -105,7 +105,7 @@ def test_what_goes_wrong_is_counted_by_its_kind() -> None:
 def test_calls_refused_unread_have_no_time() -> None:
     """They are counted, and don't make those that were answered look fast."""
     metrics = Metrics()
-    unread = CallRecord("Compute", status="RESOURCE_EXHAUSTED", reason="OVERLOADED")
+    unread = CallRecord("Compute", status="RESOURCE_EXHAUSTED", reason="OVERLOADED", unread=True)
     metrics.observe([unread, unread, CallRecord("Compute", total=2.0)])
     samples = _samples(metrics.render().decode())
     labels = (("method", "Compute"), ("operator", ""))

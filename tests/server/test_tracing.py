@@ -126,7 +126,7 @@ def test_a_caller_that_is_not_sampled_has_no_spans() -> None:
 
 def test_a_call_that_is_refused_unread_has_no_spans() -> None:
     """Nothing is known of it, and there may be more of them than a collector takes."""
-    assert _spans_of(CallRecord("Compute", status="RESOURCE_EXHAUSTED")) == []
+    assert _spans_of(CallRecord("Compute", status="RESOURCE_EXHAUSTED", unread=True)) == []
 
 
 def test_a_broken_header_starts_a_new_trace() -> None:
