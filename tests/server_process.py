@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 TESTS = Path(__file__).parent
+COMMAND = [sys.executable, "-P", "-W", "error", "-m", "gradwire_server"]
 
 
 class ServerProcess:
@@ -78,6 +80,44 @@ class ServerProcess:
         process, self._process = self._process, None
         process.communicate()
         return process.returncode
+
+
+@contextmanager
+def started(
+    *flags: str, umask: int = -1, stderr: int = subprocess.PIPE, **more: str
+) -> Iterator[subprocess.Popen[str]]:
+    """The server's command; it is killed at the end if it still runs.
+
+    Args:
+        flags: Its flags.
+        umask: What files it makes lack; -1 for what is usual.
+        stderr: Where its log goes.
+        more: Variables of its environment, which has none of ours.
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GRADWIRE_")} | more
+    process = subprocess.Popen(
+        [*COMMAND, *flags],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        umask=umask,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_until_ready(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Waits until it takes calls; returns what it then says of its addresses."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.communicate()[1]
+    answer: dict[str, Any] = json.loads(line)
+    return answer
 
 
 def start_script(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import grpc
 import numpy as np
 import pytest
 from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from gradwire.ir import Program, encode_program
@@ -49,6 +51,30 @@ def stub_to(app: App) -> Iterator[Stub]:
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
     with grpc.insecure_channel(app.address, options=options) as channel:
         yield Stub(channel)
+
+
+def health_of(channel: grpc.Channel, name: str = "") -> int:
+    """What gRPC's health service says of a server, or of a service."""
+    request = health_pb2.HealthCheckRequest(service=name)
+    return int(health_pb2_grpc.HealthStub(channel).Check(request, timeout=10).status)
+
+
+def call_without_a_message(channel: grpc.Channel, path: str) -> grpc.Future[bytes]:
+    """A call whose message doesn't come while it goes on."""
+    message = _NeverSent()
+    message.call = channel.stream_unary(path).future(m for _ in [0] for m in message)
+    return message.call
+
+
+class _NeverSent:
+    def __init__(self) -> None:
+        self.call: grpc.Future[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        end = time.monotonic() + 30
+        while time.monotonic() < end and not (self.call and self.call.done()):
+            time.sleep(0.01)
+        return iter(())
 
 
 @contextmanager

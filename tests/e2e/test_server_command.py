@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -25,39 +24,11 @@ from gradwire.ir import encode_program
 from gradwire.v1 import service_pb2 as pb
 from programs import chain, function, node, program, vector
 from secured import write_tokens
-from server_process import eventually
+from server_process import COMMAND, eventually, started, wait_until_ready
 from serving import Stub, inline, outputs, prepare_request
 
 X = np.array([0.5, -1.0, 2.0])
 SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
-COMMAND = [sys.executable, "-P", "-W", "error", "-m", "gradwire_server"]
-
-
-@contextmanager
-def _started(*flags: str, umask: int = -1, **more: str) -> Iterator[subprocess.Popen[str]]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GRADWIRE_")} | more
-    process = subprocess.Popen(
-        [*COMMAND, *flags],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        umask=umask,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def _ready(process: subprocess.Popen[str]) -> dict[str, Any]:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, process.communicate()[1]
-    answer: dict[str, Any] = json.loads(line)
-    return answer
 
 
 @contextmanager
@@ -76,8 +47,8 @@ def flags(tmp_path: Path) -> list[str]:
 def test_a_signal_ends_it_in_good_order(flags: list[str], number: int) -> None:
     """A call in flight is answered, the exit code is 0, and the log says who called."""
     slow = program(chain("sin", 1500, vector(3)))
-    with _started(*flags, "--metrics", "127.0.0.1:0", "--log-format", "json") as process:
-        ready = _ready(process)
+    with started(*flags, "--metrics", "127.0.0.1:0", "--log-format", "json") as process:
+        ready = wait_until_ready(process)
         assert ready["listening"] == flags[1]
         with urllib.request.urlopen(f"{ready['metrics']}/readyz", timeout=10) as page:
             assert page.status == 200
@@ -112,8 +83,8 @@ def test_a_second_signal_is_obeyed_at_once(flags: list[str]) -> None:
     """Whoever sends it doesn't want to wait for the grace."""
     slow = program(chain("sin", 6000, vector(3)))
     with (
-        _started(*flags, "--metrics", "off") as process,
-        _stub(_ready(process)["listening"]) as stub,
+        started(*flags, "--metrics", "off") as process,
+        _stub(wait_until_ready(process)["listening"]) as stub,
     ):
         call = stub.Prepare.future(prepare_request(slow))
         time.sleep(0.5)
@@ -131,7 +102,7 @@ def test_a_compile_does_not_hold_the_end(flags: list[str]) -> None:
     """When the grace is over, the process ends, although a compile can't be interrupted."""
     slow = program(chain("sin", 6000, vector(3)))
     flags += ["--metrics", "off", "--grace", "0.3"]
-    with _started(*flags) as process, _stub(_ready(process)["listening"]) as stub:
+    with started(*flags) as process, _stub(wait_until_ready(process)["listening"]) as stub:
         call = stub.Prepare.future(prepare_request(slow))
         time.sleep(0.5)
         start = time.monotonic()
@@ -144,8 +115,8 @@ def test_a_compile_does_not_hold_the_end(flags: list[str]) -> None:
 
 def test_an_embedded_server_ends_with_its_stdin(flags: list[str]) -> None:
     """What is written there means nothing; it has no metrics and no log of calls."""
-    with _started(*flags, "--embedded") as process:
-        assert _ready(process) == {"listening": flags[1], "metrics": None}
+    with started(*flags, "--embedded") as process:
+        assert wait_until_ready(process) == {"listening": flags[1], "metrics": None}
         assert process.stdin is not None
         process.stdin.write("x\n" * 10)
         process.stdin.flush()
@@ -207,8 +178,8 @@ def test_an_embedded_server_leaves_no_folder(
     if other:
         (path / "other").touch()
     flags = ["--listen", f"unix:{path}/s", "--cache-dir", "off"]
-    with _started(*flags, "--embedded") as process:
-        _ready(process)
+    with started(*flags, "--embedded") as process:
+        wait_until_ready(process)
         process.communicate(timeout=30)
     assert path.exists() is left
     assert not (path / "s").exists()
@@ -225,7 +196,10 @@ def test_a_server_that_starts_again_finds_its_executables(flags: list[str]) -> N
     matrix = np.diag([1.0, 2.0, 3.0]) + 0.25
     replies = []
     for cached in (False, True):
-        with _started(*flags, "--embedded") as process, _stub(_ready(process)["listening"]) as stub:
+        with (
+            started(*flags, "--embedded") as process,
+            _stub(wait_until_ready(process)["listening"]) as stub,
+        ):
             assert stub.Prepare(prepare_request(program(body))).plan.cached is cached
             replies.append(outputs(stub.Compute(inline(program(body), matrix))))
             process.communicate(timeout=30)
@@ -236,8 +210,8 @@ def test_a_server_that_starts_again_finds_its_executables(flags: list[str]) -> N
 
 def test_only_its_user_reaches_a_socket(flags: list[str], tmp_path: Path) -> None:
     """Whatever the umask that it was started with."""
-    with _started(*flags, "--embedded", umask=0) as process:
-        _ready(process)
+    with started(*flags, "--embedded", umask=0) as process:
+        wait_until_ready(process)
         assert (tmp_path / "s").stat().st_mode & 0o077 == 0
         assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
 
@@ -256,7 +230,7 @@ def test_only_its_user_reaches_a_socket(flags: list[str], tmp_path: Path) -> Non
 )
 def test_a_server_that_can_not_start_says_why(arguments: list[str], code: int, text: str) -> None:
     """In one line at the end, without a traceback, and with a code of its own."""
-    with _started("--metrics", "off", *arguments) as process:
+    with started("--metrics", "off", *arguments) as process:
         output, log = process.communicate(timeout=60)
     assert process.returncode == code
     assert output == ""
@@ -267,7 +241,7 @@ def test_a_server_that_can_not_start_says_why(arguments: list[str], code: int, t
 def test_a_server_without_a_device_says_so() -> None:
     """As where the environment asks JAX for a GPU that isn't there."""
     flags = ("--metrics", "off", "--cache-dir", "off")
-    with _started(*flags, JAX_PLATFORMS="cuda") as process:
+    with started(*flags, JAX_PLATFORMS="cuda") as process:
         _, log = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "JAX must find a device; got none, with JAX_PLATFORMS='cuda'" in log.splitlines()[-1]
@@ -281,8 +255,8 @@ def test_flags_and_variables_name_certificates_and_tokens(flags: list[str], tmp_
     variable = {"GRADWIRE_SERVER_TOKEN_FILE": str(write_tokens(tmp_path / "tokens", token))}
     flags[1] = "127.0.0.1:0"
     flags += ["--tls-cert", pair.cert, "--tls-key", pair.key, "--tls-client-ca", authority.ca]
-    with _started(*flags, "--metrics", "off", **variable) as process:
-        address = _ready(process)["listening"]
+    with started(*flags, "--metrics", "off", **variable) as process:
+        address = wait_until_ready(process)["listening"]
         with pytest.raises(gw.AuthenticationError):
             gw.connect(address, tls=tls)
         slow = encode_program(program(chain("sin", 1500, vector(3))))
@@ -321,7 +295,7 @@ def test_without_the_extra_it_says_what_to_install(missing: str) -> None:
 def test_limits_are_set_by_flags(flags: list[str]) -> None:
     """And reported to clients under the same names."""
     flags += ["--embedded", "--max-nodes", "7", "--replica-id", "me"]
-    with _started(*flags) as process, _stub(_ready(process)["listening"]) as stub:
+    with started(*flags) as process, _stub(wait_until_ready(process)["listening"]) as stub:
         info = stub.GetServerInfo(pb.GetServerInfoRequest())
     assert info.replica_id == "me"
     assert {limit.name: limit.value for limit in info.limits}["max_nodes"] == 7

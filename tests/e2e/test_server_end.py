@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,7 +15,7 @@ import pytest
 
 import gradwire as gw
 from programs import chain, program, vector
-from server_process import start_script
+from server_process import start_script, started, wait_until_ready
 from serving import Stub, inline, outputs
 
 X = np.arange(3.0)
@@ -66,29 +63,22 @@ def log(tmp_path: Path) -> Iterator[Log]:
 
 def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path, log: Log) -> None:
     """Calls, metrics and liveness are answered, and the process ends when it is told to."""
-    command = [sys.executable, "-P", "-m", "gradwire_server", "--metrics", "127.0.0.1:0"]
-    process = subprocess.Popen(
-        [*command, *_flags(tmp_path)], stdout=subprocess.PIPE, stderr=log.writer, text=True
-    )
-    try:
-        assert process.stdout is not None
-        ready = json.loads(process.stdout.readline())
+    flags = [*_flags(tmp_path), "--metrics", "127.0.0.1:0"]
+    with started(*flags, stderr=log.writer) as process:
+        served = wait_until_ready(process)
         log.fill()
-        with grpc.insecure_channel(ready["listening"]) as channel:
+        with grpc.insecure_channel(served["listening"]) as channel:
             for _ in range(3):
                 np.testing.assert_allclose(
                     outputs(Stub(channel).Compute(inline(SIN, X), timeout=30))[0], np.sin(X)
                 )
                 for page in ("metrics", "livez"):
-                    with urllib.request.urlopen(f"{ready['metrics']}/{page}", timeout=10) as reply:
+                    with urllib.request.urlopen(f"{served['metrics']}/{page}", timeout=10) as reply:
                         assert reply.read()
         start = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 1
         assert 1.0 < time.monotonic() - start < 10.0  # not before drain delay and grace are over
-    finally:
-        process.kill()
-        process.communicate()
 
 
 HANGING = """
@@ -124,20 +114,14 @@ def test_whatever_hangs_the_process_ends_and_says_where(tmp_path: Path) -> None:
 def test_a_program_that_never_ends_costs_one_server(tmp_path: Path) -> None:
     """It ends with the places that such programs take, by itself; the log says whose they are."""
     flags = ["--max-executions", "1", "--max-abandoned-seconds", "1", "--metrics", "127.0.0.1:0"]
-    command = [sys.executable, "-P", "-m", "gradwire_server", *_flags(tmp_path), *flags]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        ready = json.loads(process.stdout.readline())
-        with gw.connect(ready["listening"], timeout=3.0):
+    with started(*_flags(tmp_path), *flags) as process:
+        served = wait_until_ready(process)
+        with gw.connect(served["listening"], timeout=3.0):
             with pytest.raises(gw.DeadlineError) as caught:
                 gw.while_loop(lambda y: y < 1e9, lambda y: y * 0.5 + 1.0, np.array(1.0))
-            with urllib.request.urlopen(f"{ready['metrics']}/metrics", timeout=10) as page:
+            with urllib.request.urlopen(f"{served['metrics']}/metrics", timeout=10) as page:
                 assert b"\ngradwire_executions_abandoned 1.0\n" in page.read()
         _, log = process.communicate(timeout=30)
         assert process.returncode == 1
         assert f"of the call '{caught.value.call_id}' still runs, and nobody waits" in log
         assert "all 1 places are taken" in log
-    finally:
-        process.kill()
-        process.communicate()

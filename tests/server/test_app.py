@@ -23,6 +23,7 @@ from server_process import eventually
 from serving import (
     compilers_blocked,
     detail_of,
+    health_of,
     inline,
     outputs,
     prepare_request,
@@ -47,11 +48,6 @@ def no_thread_is_left() -> Iterator[None]:
     ]
 
 
-def _health(channel: grpc.Channel, name: str) -> int:
-    stub = health_pb2_grpc.HealthStub(channel)
-    return int(stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10).status)
-
-
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0", "localhost:0", None])
 def test_a_server_is_reached_at_its_address(tmp_path: Path, listen: str | None) -> None:
     """Of each kind, with the port that it got; then it is gone."""
@@ -69,10 +65,10 @@ def test_a_server_is_reached_at_its_address(tmp_path: Path, listen: str | None) 
 def test_health_is_served(tmp_path: Path) -> None:
     """Under the empty name and the service's; no other is known."""
     with serving(tmp_path) as (app, _), grpc.insecure_channel(app.address) as channel:
-        assert _health(channel, "") == Status.SERVING
-        assert _health(channel, SERVICE_NAME) == Status.SERVING
+        assert health_of(channel, "") == Status.SERVING
+        assert health_of(channel, SERVICE_NAME) == Status.SERVING
         with pytest.raises(grpc.RpcError) as caught:
-            _health(channel, "gradwire.v1.Other")
+            health_of(channel, "gradwire.v1.Other")
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
@@ -178,7 +174,7 @@ def test_health_answers_under_full_load(tmp_path: Path) -> None:
             for watch in watches:
                 assert next(watch).status == Status.SERVING
             start = time.monotonic()
-            assert _health(channel, "") == Status.SERVING
+            assert health_of(channel, "") == Status.SERVING
             assert time.monotonic() - start < 1
             for watch in watches:
                 watch.cancel()
@@ -202,8 +198,8 @@ def test_what_is_in_flight_is_finished(tmp_path: Path) -> None:
                 other.Compute(inline(SIN, X), timeout=10)
             assert detail_of(caught.value).retryable
             with grpc.insecure_channel(app.address) as channel:
-                assert _health(channel, "") == Status.NOT_SERVING
-                assert _health(channel, SERVICE_NAME) == Status.NOT_SERVING
+                assert health_of(channel, "") == Status.NOT_SERVING
+                assert health_of(channel, SERVICE_NAME) == Status.NOT_SERVING
             with pytest.raises(urllib.error.HTTPError) as page:
                 urllib.request.urlopen(f"{app.metrics_url}/readyz", timeout=10)
             with page.value:
@@ -223,7 +219,7 @@ def test_a_server_may_go_on_until_balancers_know(tmp_path: Path) -> None:
         stopping = threading.Thread(target=app.stop)
         start = time.monotonic()
         stopping.start()
-        assert eventually(lambda: _health(channel, SERVICE_NAME) == Status.NOT_SERVING)
+        assert eventually(lambda: health_of(channel, SERVICE_NAME) == Status.NOT_SERVING)
         with pytest.raises(urllib.error.HTTPError) as page:
             urllib.request.urlopen(f"{app.metrics_url}/readyz", timeout=10)
         with page.value:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from gradwire.v1 import service_pb2 as pb
 from programs import function, node, program, vector
 from server_process import eventually
 from serving import (
+    call_without_a_message,
     compilers_blocked,
     detail_of,
+    health_of,
     inline,
     outputs,
     prepare_request,
@@ -30,25 +30,6 @@ X = np.array([0.1, 0.2, 0.3])
 COMPUTE = "/gradwire.v1.DerivativeService/Compute"
 
 
-class NeverSent:
-    """The message of a call, which doesn't come while the call goes on."""
-
-    def __init__(self) -> None:
-        self.call: grpc.Future[bytes] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        end = time.monotonic() + 30
-        while time.monotonic() < end and not (self.call and self.call.done()):
-            time.sleep(0.01)
-        return iter(())
-
-
-def call_without_a_message(channel: grpc.Channel) -> grpc.Future[bytes]:
-    message = NeverSent()
-    message.call = channel.stream_unary(COMPUTE).future(m for _ in [0] for m in message)
-    return message.call
-
-
 def test_a_refusal_reads_nothing(tmp_path: Path) -> None:
     """A call whose message never comes is refused all the same, with a time to come again."""
     with (
@@ -59,7 +40,7 @@ def test_a_refusal_reads_nothing(tmp_path: Path) -> None:
         inside = stub.Prepare.future(prepare_request(SIN))
         assert eventually(lambda: app.lifecycle.calls == 1)
         with refused("OVERLOADED", "RESOURCE_EXHAUSTED") as caught:
-            call_without_a_message(channel).result(10)
+            call_without_a_message(channel, COMPUTE).result(10)
         assert retry_delay_of(caught.value) == 0.1
         assert detail_of(caught.value).metadata[0].value == "max_calls"
         release()
@@ -95,7 +76,7 @@ def test_a_call_that_brings_nothing_gives_its_place_back(tmp_path: Path, how: st
                 channel.stream_unary(COMPUTE)(iter(()))
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
         else:
-            calls = [call_without_a_message(channel)]
+            calls = [call_without_a_message(channel, COMPUTE)]
 
             def is_inside() -> bool:
                 """Another call is refused; if it came first, the silent one was."""
@@ -104,7 +85,7 @@ def test_a_call_that_brings_nothing_gives_its_place_back(tmp_path: Path, how: st
                 except grpc.RpcError:
                     return True
                 if calls[-1].done():
-                    calls.append(call_without_a_message(channel))
+                    calls.append(call_without_a_message(channel, COMPUTE))
                 return False
 
             assert eventually(is_inside)
@@ -129,7 +110,7 @@ def test_a_message_that_takes_too_long_is_not_waited_for(tmp_path: Path) -> None
         slow = stub.Compute.future(inline(SIN, X))
         assert eventually(lambda: app.lifecycle.calls == 1)
         with pytest.raises(grpc.RpcError) as caught:
-            call_without_a_message(channel).result(20)
+            call_without_a_message(channel, COMPUTE).result(20)
         assert caught.value.code() is grpc.StatusCode.CANCELLED
         release()
         np.testing.assert_allclose(outputs(slow.result(60))[0], np.sin(X))
@@ -142,12 +123,10 @@ def test_health_answers_while_the_server_is_full(tmp_path: Path) -> None:
         inside = [stub.Prepare.future(prepare_request(SIN)) for _ in range(2)]
         assert eventually(lambda: app.lifecycle.calls == 2)
         with grpc.insecure_channel(app.address) as channel:
-            health = health_pb2_grpc.HealthStub(channel)
             for _ in range(20):
                 with refused("OVERLOADED"):
                     stub.Compute(inline(SIN, X))
-                status = health.Check(health_pb2.HealthCheckRequest(), timeout=10).status
-                assert status == health_pb2.HealthCheckResponse.SERVING
+                assert health_of(channel) == health_pb2.HealthCheckResponse.SERVING
         release()
         for future in inside:
             assert future.result(60).plan.id

@@ -20,7 +20,7 @@ from gradwire_server.record import CallRecord
 from gradwire_server.side import SideServices
 from programs import function, node, program, vector
 from server_process import eventually
-from serving import inline, outputs, serving
+from serving import call_without_a_message, health_of, inline, outputs, serving
 
 SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
 X = np.array([0.1, 0.2, 0.3])
@@ -55,20 +55,6 @@ def own_channel(address: str) -> grpc.Channel:
     return grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
 
 
-def check(channel: grpc.Channel) -> int:
-    return int(health_pb2_grpc.HealthStub(channel).Check(REQUEST, timeout=10).status)
-
-
-def half_sent(channel: grpc.Channel, path: str, until: threading.Event) -> grpc.Future[bytes]:
-    """A call whose message doesn't come until it is too late."""
-
-    def messages() -> Iterator[bytes]:
-        until.wait(60)
-        yield from ()
-
-    return channel.stream_unary(path).future(messages())
-
-
 def test_watches_that_come_and_go_are_no_harm() -> None:
     """Several clients open and close them at the same time, while the status changes."""
     with side_server(64) as (health, address, _):
@@ -91,7 +77,7 @@ def test_watches_that_come_and_go_are_no_harm() -> None:
                 health.set(Status.SERVING, "")
             assert sum(future.result(30) for future in churning) > 10
         with own_channel(address) as channel:
-            assert check(channel) == Status.SERVING
+            assert health_of(channel) == Status.SERVING
 
 
 def test_a_watch_hears_of_each_change_and_of_the_end() -> None:
@@ -139,52 +125,42 @@ def test_long_calls_leave_room_for_checks(method: str) -> None:
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "`max_side_calls` is 8 on this server, a quarter" in caught.value.details()
         assert [record.limit for record in refused] == ["max_side_calls"]
-        assert check(channel) == Status.SERVING
+        assert health_of(channel) == Status.SERVING
 
 
 def test_checks_that_never_come_are_bounded_and_cut_off() -> None:
     """At the bound one more is refused, until those that are silent have been ended."""
-    until = threading.Event()
     with side_server(4, silence=1.0) as (_, address, _refused), own_channel(address) as channel:
         silent: list[grpc.Future[bytes]] = []
 
         def is_full() -> bool:
             """A check is refused; if it came first, one of the silent calls was."""
             waiting = sum(not call.done() for call in silent)
-            silent.extend(half_sent(channel, CHECK, until) for _ in range(4 - waiting))
+            silent.extend(call_without_a_message(channel, CHECK) for _ in range(4 - waiting))
             try:
-                check(channel)
+                health_of(channel)
             except grpc.RpcError as error:
                 return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             return False
 
-        try:
-            assert eventually(is_full)
-            codes = {call.code() for call in silent}
-            assert grpc.StatusCode.CANCELLED in codes
-            assert codes <= {grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED}
-            assert check(channel) == Status.SERVING
-        finally:
-            until.set()
+        assert eventually(is_full)
+        codes = {call.code() for call in silent}
+        assert grpc.StatusCode.CANCELLED in codes
+        assert codes <= {grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert health_of(channel) == Status.SERVING
 
 
 def test_they_take_no_place_of_other_calls(tmp_path: Path) -> None:
     """Derivatives are computed while more checks hang than calls are allowed, and after."""
-    until = threading.Event()
     bounds = {"max_calls": 2, "max_pending_calls": 2, "max_side_calls": 16}
-    with (
-        serving(tmp_path, **bounds) as (app, stub),
-        own_channel(app.address) as channel,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        silent = [half_sent(channel, CHECK, until) for _ in range(12)]
-        try:
-            for _ in range(20):
-                reply = pool.submit(stub.Compute, inline(SIN, X), timeout=20)
-                np.testing.assert_allclose(outputs(reply.result(30))[0], np.sin(X))
-            assert check(channel) == Status.SERVING
-        finally:
-            until.set()
+    with serving(tmp_path, **bounds) as (app, stub), own_channel(app.address) as channel:
+        silent = [call_without_a_message(channel, CHECK) for _ in range(12)]
+        for _ in range(20):
+            np.testing.assert_allclose(
+                outputs(stub.Compute(inline(SIN, X), timeout=20))[0], np.sin(X)
+            )
+        assert health_of(channel) == Status.SERVING
         for call in silent:
+            call.cancel()
             assert eventually(call.done)
         np.testing.assert_allclose(outputs(stub.Compute(inline(SIN, X)))[0], np.sin(X))

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import App, build
@@ -27,6 +27,7 @@ from programs import chain, function, node, program, vector
 from server_process import eventually
 from serving import (
     compilers_blocked,
+    health_of,
     inline,
     outputs,
     prepare_request,
@@ -123,11 +124,9 @@ def test_calls_are_refused_until_all_is_ready(tmp_path: Path, records: Path) -> 
     with compilers_blocked(app) as release, _starting(app):
         assert eventually(lambda: bool(app.address))
         with stub_to(app) as stub, grpc.insecure_channel(app.address) as channel:
-            health = health_pb2_grpc.HealthStub(channel)
             with refused("DRAINING", "UNAVAILABLE"):
                 stub.Compute(inline(SIN, X), timeout=10)
-            check = health_pb2.HealthCheckRequest()
-            assert health.Check(check, timeout=10).status == check_status("NOT_SERVING")
+            assert health_of(channel) == check_status("NOT_SERVING")
             with pytest.raises(urllib.error.HTTPError) as page:
                 urllib.request.urlopen(f"{app.metrics_url}/readyz", timeout=10)
             with page.value:
@@ -136,7 +135,7 @@ def test_calls_are_refused_until_all_is_ready(tmp_path: Path, records: Path) -> 
                 assert page.status == 200
             release()
             assert eventually(lambda: app.lifecycle.state == "serving")
-            assert health.Check(check, timeout=10).status == check_status("SERVING")
+            assert health_of(channel) == check_status("SERVING")
             stub.Compute(inline(SIN, X), timeout=10)
 
 
