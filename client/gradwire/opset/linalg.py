@@ -299,8 +299,9 @@ OPS = (
     _op("linalg.trace", "The sum of a diagonal.", _scalar, wanted="numeric", attrs=_OFFSET),
     OpDef(
         "linalg.vector_norm",
-        "The ord-norm over axes: (Σ|x|^ord)^(1/ord). All derivatives are 0 at 0.",
+        "The ord-norm over axes: (Σ|x|^ord)^(1/ord). At 0 the derivative is 0, further ones NaN.",
         _infer_vector_norm,
+        may_be_non_finite=True,
         attrs={
             "axis": AttrSpec(Kind.INTS, "the axes; negative counts from the end"),
             "ord": AttrSpec(

@@ -10,6 +10,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.norms import hypot, modulus
 
 
 def _integer_pow(x: jax.Array, *, exponent: int) -> jax.Array:
@@ -41,23 +42,6 @@ def _sign(x: jax.Array) -> jax.Array:
 
 
 @jax.custom_jvp
-def _real_abs(x: jax.Array) -> jax.Array:
-    return jnp.abs(x)
-
-
-@_real_abs.defjvp
-def _real_abs_jvp(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
-    return _real_abs(x), jnp.sign(x) * t_x  # JAX's own is 1 at 0
-
-
-def _abs(x: jax.Array) -> jax.Array:
-    return _real_abs(x) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.abs(x)
-
-
-@jax.custom_jvp
 def _copysign(x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.copysign(x, y)
 
@@ -66,8 +50,10 @@ def _copysign(x: jax.Array, y: jax.Array) -> jax.Array:
 def _copysign_jvp(
     primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
+    # It is ±|x|, whose derivative at 0 is the one to the right. JAX's second
+    # derivative goes through the sign bit of x and is lost.
     (x, y), (t_x, _) = primals, tangents
-    return _copysign(x, y), jnp.sign(x) * jnp.copysign(jnp.ones_like(y), y) * t_x
+    return _copysign(x, y), jnp.where(x < 0, -t_x, t_x) * jnp.copysign(jnp.ones_like(y), y)
 
 
 @jax.custom_jvp
@@ -99,23 +85,6 @@ def _pow(x: jax.Array, y: jax.Array) -> jax.Array:
     return _inexact_pow(x, y) if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.power(x, y)
 
 
-@jax.custom_jvp
-def _hypot(x: jax.Array, y: jax.Array) -> jax.Array:
-    return jnp.hypot(x, y)
-
-
-@_hypot.defjvp
-def _hypot_jvp(
-    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    # JAX differentiates through |x| and max, whose second derivatives are lost
-    # on the axes and the diagonals.
-    (x, y), (t_x, t_y) = primals, tangents
-    h = _hypot(x, y)
-    safe = jnp.where(h == 0, 1, h)
-    return h, x / safe * t_x + y / safe * t_y
-
-
 def _heaviside(x: jax.Array, y: jax.Array) -> jax.Array:
     step = jnp.where(x == 0, y, (x > 0).astype(x.dtype))
     return jnp.where(jnp.isnan(x), jnp.nan, step)  # jnp.heaviside gives 0
@@ -140,7 +109,7 @@ def _by_nonzero(function: Lowering) -> Lowering:
 
 
 LOWERINGS: dict[str, Lowering] = {
-    "abs": _abs,
+    "abs": modulus,
     "acos": jnp.acos,
     "acosh": jnp.acosh,
     "add": jnp.add,
@@ -176,7 +145,7 @@ LOWERINGS: dict[str, Lowering] = {
     "greater": jnp.greater,
     "greater_equal": jnp.greater_equal,
     "heaviside": _heaviside,
-    "hypot": _hypot,
+    "hypot": hypot,
     "imag": jnp.imag,
     "integer_pow": _integer_pow,
     "isfinite": jnp.isfinite,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.norms import deviation, variance
 
 
 def _in_own_dtype(function: Lowering) -> Lowering:
@@ -53,7 +54,7 @@ LOWERINGS: dict[str, Lowering] = {
     "mean": jnp.mean,
     "min": jnp.min,
     "prod": _in_own_dtype(jnp.prod),
-    "std": jnp.std,
+    "std": deviation,
     "sum": _in_own_dtype(jnp.sum),
-    "var": jnp.var,
+    "var": variance,
 }
