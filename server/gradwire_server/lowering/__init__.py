@@ -10,11 +10,15 @@ from gradwire_server.lowering import (
     linalg,
     matrix_equations,
     nn,
+    pseudoinverse,
     random,
     reduction,
     shape,
+    singular,
     solvers,
     special,
+    spectra,
+    triangles,
 )
 from gradwire_server.lowering.core import JaxFunction, Lowering, lower_function
 
@@ -26,6 +30,10 @@ LOWERINGS: dict[str, Lowering] = {
     **index.LOWERINGS,
     **contraction.LOWERINGS,
     **linalg.LOWERINGS,
+    **triangles.LOWERINGS,
+    **spectra.LOWERINGS,
+    **singular.LOWERINGS,
+    **pseudoinverse.LOWERINGS,
     **solvers.LOWERINGS,
     **exponential.LOWERINGS,
     **matrix_equations.LOWERINGS,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.singular import svdvals
 
 
 def _det(x: jax.Array) -> jax.Array:
@@ -55,24 +55,12 @@ def _cofactors_jvp(
     return cofactors, trace * cofactors - cofactors @ slope.mT
 
 
-def _eig(x: jax.Array) -> tuple[jax.Array, ...]:
-    return tuple(jnp.linalg.eig(x))
-
-
-def _eigh(x: jax.Array) -> tuple[jax.Array, ...]:
-    return tuple(jnp.linalg.eigh(x))
-
-
 def _slogdet(x: jax.Array) -> tuple[jax.Array, ...]:
     return tuple(jnp.linalg.slogdet(x))
 
 
 def _qr(x: jax.Array) -> tuple[jax.Array, ...]:
     return tuple(jnp.linalg.qr(x))
-
-
-def _svd(x: jax.Array) -> tuple[jax.Array, ...]:
-    return tuple(jnp.linalg.svd(x, full_matrices=False))
 
 
 def _lu(x: jax.Array) -> tuple[jax.Array, ...]:
@@ -82,17 +70,6 @@ def _lu(x: jax.Array) -> tuple[jax.Array, ...]:
     permutation = jnp.arange(m, dtype=order.dtype)[:, None] == order[..., None, :]
     lower = jnp.tril(packed[..., :k], -1) + jnp.eye(m, k, dtype=x.dtype)
     return permutation.astype(x.real.dtype), lower, jnp.triu(packed[..., :k, :])
-
-
-def pseudoinverse(x: jax.Array, rtol: float) -> jax.Array:
-    """Returns the pseudoinverse; a negative ``rtol`` stands for epsilon times max(m, n)."""
-    if rtol < 0:
-        rtol = max(x.shape[-2:]) * float(np.finfo(x.dtype).eps)
-    return jnp.linalg.pinv(x, rtol=rtol)
-
-
-def _pinv(x: jax.Array, *, rtol: float) -> jax.Array:
-    return pseudoinverse(x, rtol)
 
 
 def _trace(x: jax.Array, *, offset: int) -> jax.Array:
@@ -152,7 +129,7 @@ def _matrix_norm(x: jax.Array, *, ord: str, keepdims: bool) -> jax.Array:
     if ord == "fro":
         return _vector_norm(x, axis=(-2, -1), ord=2.0, keepdims=keepdims)
     if ord in _SPECTRAL:
-        norm = _SPECTRAL[ord](jnp.linalg.svdvals(x))
+        norm = _SPECTRAL[ord](svdvals(x))
     else:
         sums = jnp.sum(_magnitude(x), -1 if ord.endswith("inf") else -2)
         norm = jnp.min(sums, -1) if ord.startswith("-") else jnp.max(sums, -1)
@@ -160,22 +137,14 @@ def _matrix_norm(x: jax.Array, *, ord: str, keepdims: bool) -> jax.Array:
 
 
 LOWERINGS: dict[str, Lowering] = {
-    "linalg.cholesky": jnp.linalg.cholesky,
     "linalg.det": _det,
     "linalg.diagonal": jnp.linalg.diagonal,
-    "linalg.eig": _eig,
-    "linalg.eigh": _eigh,
-    "linalg.eigvals": jnp.linalg.eigvals,
-    "linalg.eigvalsh": jnp.linalg.eigvalsh,
     "linalg.inv": jnp.linalg.inv,
     "linalg.lu": _lu,
     "linalg.matrix_norm": _matrix_norm,
     "linalg.matrix_power": jnp.linalg.matrix_power,
-    "linalg.pinv": _pinv,
     "linalg.qr": _qr,
     "linalg.slogdet": _slogdet,
-    "linalg.svd": _svd,
-    "linalg.svdvals": jnp.linalg.svdvals,
     "linalg.trace": _trace,
     "linalg.vector_norm": _vector_norm,
 }

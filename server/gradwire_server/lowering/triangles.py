@@ -1,0 +1,27 @@
+"""Hermitian matrices of which one triangle is read, as NumPy and LAPACK do."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from gradwire_server.lowering.core import Lowering
+
+
+def hermitian_from(x: jax.Array, *, lower: bool) -> jax.Array:
+    """Returns the Hermitian matrix of which one triangle is x's; of the diagonal the real part.
+
+    The other triangle isn't read, so that derivatives with respect to it are 0, and
+    those with respect to the triangle that is read count each element twice.
+    """
+    triangle = jnp.tril(x, -1) if lower else jnp.triu(x, 1)
+    diagonal = jnp.where(jnp.eye(x.shape[-1], dtype=bool), x.real, 0)
+    return triangle + jnp.conj(triangle.mT) + diagonal
+
+
+def _cholesky(x: jax.Array, *, upper: bool) -> jax.Array:
+    matrix = hermitian_from(x, lower=not upper)
+    return jnp.linalg.cholesky(matrix, upper=upper, symmetrize_input=False)
+
+
+LOWERINGS: dict[str, Lowering] = {"linalg.cholesky": _cholesky}
