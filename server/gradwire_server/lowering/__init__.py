@@ -3,6 +3,7 @@
 from gradwire_server.lowering import (
     contraction,
     creation,
+    decompositions,
     elementwise,
     exponential,
     fft,
@@ -10,15 +11,11 @@ from gradwire_server.lowering import (
     linalg,
     matrix_equations,
     nn,
-    pseudoinverse,
     random,
     reduction,
     shape,
-    singular,
     solvers,
     special,
-    spectra,
-    triangles,
 )
 from gradwire_server.lowering.core import JaxFunction, Lowering, lower_function
 
@@ -30,10 +27,7 @@ LOWERINGS: dict[str, Lowering] = {
     **index.LOWERINGS,
     **contraction.LOWERINGS,
     **linalg.LOWERINGS,
-    **triangles.LOWERINGS,
-    **spectra.LOWERINGS,
-    **singular.LOWERINGS,
-    **pseudoinverse.LOWERINGS,
+    **decompositions.LOWERINGS,
     **solvers.LOWERINGS,
     **exponential.LOWERINGS,
     **matrix_equations.LOWERINGS,

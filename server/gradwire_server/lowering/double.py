@@ -1,4 +1,4 @@
-"""Derivatives that are taken in double precision, whatever the operand's."""
+"""Derivatives that are taken in double precision, whatever the operands'."""
 
 from __future__ import annotations
 
@@ -9,28 +9,35 @@ import jax
 import jax.numpy as jnp
 
 
-def differentiated_in_double(function: Callable[[jax.Array], Any]) -> Callable[[jax.Array], Any]:
-    """Returns a function of one array that is differentiated in double precision.
+def _widened(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.result_type(x.dtype, jnp.float64))
+
+
+def differentiated_in_double(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function of inexact arrays that is differentiated in double precision.
 
     Its value and its derivative then both come from the function of the wider
-    operand, so that signs and phases which it is free to choose agree. Where
-    nobody differentiates it, it runs in the operand's own precision.
+    operands, so that signs and phases which it is free to choose agree. Where
+    nobody differentiates it, it runs in the operands' own precision.
     """
 
     @jax.custom_jvp
-    def single(x: jax.Array) -> Any:
-        return function(x)
+    def single(*operands: jax.Array) -> Any:
+        return function(*operands)
 
     @single.defjvp
-    def rule(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[Any, Any]:
-        (x,), (t_x,) = primals, tangents
-        wide = jnp.result_type(x.dtype, jnp.float64)
-        dtypes = jax.tree.map(lambda output: output.dtype, jax.eval_shape(function, x))
-        value, t_value = jax.jvp(function, (x.astype(wide),), (t_x.astype(wide),))
-        narrow = lambda output, dtype: output.astype(dtype)  # noqa: E731 - used twice
-        return jax.tree.map(narrow, value, dtypes), jax.tree.map(narrow, t_value, dtypes)
+    def rule(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> tuple[Any, Any]:
+        shapes = jax.eval_shape(function, *primals)
+        wide = tuple(map(_widened, primals)), tuple(map(_widened, tangents))
+        value, t_value = jax.jvp(function, *wide)
 
-    def run(x: jax.Array) -> Any:
-        return function(x) if x.real.dtype == jnp.float64 else single(x)
+        def narrowed(outputs: Any) -> Any:
+            return jax.tree.map(lambda x, shape: x.astype(shape.dtype), outputs, shapes)
+
+        return narrowed(value), narrowed(t_value)
+
+    def run(*operands: jax.Array) -> Any:
+        is_double = all(x.real.dtype == jnp.float64 for x in operands)
+        return function(*operands) if is_double else single(*operands)
 
     return run

@@ -28,9 +28,9 @@ def divide_by_gap(x: jax.Array, gap: jax.Array, least: jax.Array) -> jax.Array:
     """
     lost = ~(jnp.abs(gap) > least)
     factor = jnp.where(lost, _HUGE, 1 / jnp.where(lost, 1, gap))
-    return loud_where(lost, x * factor)
+    return loud_where(lost, x * factor.astype(x.dtype))
 
 
 def loud_where(lost: jax.Array, x: jax.Array) -> jax.Array:
     """Returns x, but where ``lost`` is true and x isn't 0 an infinite number, or nearly one."""
-    return x * jnp.where(lost, _HUGE, 1.0)
+    return x * jnp.where(lost, _HUGE, 1).astype(x.dtype)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from gradwire_server.lowering.core import Lowering
-from gradwire_server.lowering.singular import svdvals
+from gradwire_server.lowering.double import differentiated_in_double
+from gradwire_server.lowering.singular import singular_values
+from gradwire_server.lowering.spectral_sums import singular_sum
 
 
 def _det(x: jax.Array) -> jax.Array:
@@ -118,18 +118,19 @@ def _vector_norm(x: jax.Array, *, axis: tuple[int, ...], ord: float, keepdims: b
     return _power_norm(x, ord, axis, keepdims).astype(dtype)
 
 
-_SPECTRAL: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "nuc": lambda s: jnp.sum(s, -1),
-    "2": lambda s: s[..., 0],
-    "-2": lambda s: s[..., -1],
-}
+def spectral_norm(x: jax.Array, ord: str) -> jax.Array:
+    """Returns the sum of the singular values, the largest or the smallest: nuc, 2 or -2."""
+    if ord == "nuc":
+        return singular_sum(lambda s: s, x)
+    values: jax.Array = differentiated_in_double(singular_values)(x)
+    return values[..., 0 if ord == "2" else -1]
 
 
 def _matrix_norm(x: jax.Array, *, ord: str, keepdims: bool) -> jax.Array:
     if ord == "fro":
         return _vector_norm(x, axis=(-2, -1), ord=2.0, keepdims=keepdims)
-    if ord in _SPECTRAL:
-        norm = _SPECTRAL[ord](svdvals(x))
+    if ord in ("nuc", "2", "-2"):
+        norm = spectral_norm(x, ord)
     else:
         sums = jnp.sum(_magnitude(x), -1 if ord.endswith("inf") else -2)
         norm = jnp.min(sums, -1) if ord.startswith("-") else jnp.max(sums, -1)

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gradwire_server.lowering.core import Lowering
 from gradwire_server.lowering.double import differentiated_in_double
 from gradwire_server.lowering.gaps import divide_by_gap, least_gap
 from gradwire_server.lowering.spectra import adjoint, product
@@ -26,7 +25,7 @@ def _truncated_inverse(a: jax.Array, rtol: float) -> jax.Array:
     u, s, vh = jnp.linalg.svd(a, full_matrices=False)
     kept = _kept(s, rtol)
     inverse = jnp.where(kept, 1 / jnp.where(kept, s, 1), 0)
-    return product(adjoint(vh), inverse[..., :, None] * adjoint(u))
+    return product(adjoint(vh), inverse[..., :, None].astype(u.dtype) * adjoint(u))
 
 
 @_truncated_inverse.defjvp
@@ -56,7 +55,11 @@ def _truncated_inverse_jvp(
     kept = _kept(s, rtol)
     # The value of B is U's and V's: A − A P A is all rounding if nothing is cut.
     cut = a - product(a, product(p, a))
-    cut = product(u * jnp.where(kept, 0, s)[..., None, :], vh) + cut - lax.stop_gradient(cut)
+    cut = (
+        product(u * jnp.where(kept, 0, s)[..., None, :].astype(u.dtype), vh)
+        + cut
+        - lax.stop_gradient(cut)
+    )
     ph, t_ah, cut_h = adjoint(p), adjoint(t_a), adjoint(cut)
     right = t_a - product(product(t_a, p), a) + product(product(ph, t_ah), cut)
     left = t_a - product(a, product(p, t_a)) + product(cut, product(t_ah, ph))
@@ -89,7 +92,7 @@ def _exchange(
 
     def exchange(q: jax.Array) -> jax.Array:
         inner = product(adjoint(u), product(q, adjoint(vh)))
-        added = divide_by_gap(inner * share, gap, least)
+        added = divide_by_gap(inner * share.astype(inner.dtype), gap, least)
         return product(u, product(added, vh))
 
     return exchange
@@ -123,9 +126,9 @@ def pseudoinverse(x: jax.Array, *, rtol: float) -> jax.Array:
     return inverse
 
 
-def _lstsq(a: jax.Array, b: jax.Array, *, rtol: float) -> jax.Array:
-    """Through the pseudoinverse, whose derivative stands repeated singular values."""
+def least_squares(a: jax.Array, b: jax.Array, *, rtol: float) -> jax.Array:
+    """Returns the shortest x with the least |a x - b|, by the pseudoinverse.
+
+    Its derivative stands repeated singular values.
+    """
     return pseudoinverse(a, rtol=rtol) @ b
-
-
-LOWERINGS: dict[str, Lowering] = {"linalg.lstsq": _lstsq, "linalg.pinv": pseudoinverse}

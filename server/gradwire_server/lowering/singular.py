@@ -8,8 +8,6 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradwire_server.lowering.core import Lowering
-from gradwire_server.lowering.double import differentiated_in_double
 from gradwire_server.lowering.gaps import divide_by_gap, least_gap
 from gradwire_server.lowering.spectra import adjoint, product
 
@@ -27,7 +25,7 @@ def singular_vectors(a: jax.Array) -> _Factors:
 def _singular_vectors_jvp(
     primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[_Factors, _Factors]:
-    """With E = Uᴴ dA V = P + K, P Hermitian and K not: ds = diag P, and within the bases
+    """With E = Uᴴ dA V = P + K, P Hermitian and K not: ds = diag P, and these.
 
     dU = U (P ∘ G + K ∘ H),  dV = V (P ∘ G − K ∘ H),  Gᵢⱼ = 1 / (sⱼ − sᵢ),  Hᵢⱼ = 1 / (sⱼ + sᵢ).
 
@@ -77,9 +75,3 @@ def _singular_values_jvp(
     (a,), (t_a,) = primals, tangents
     u, s, vh = singular_vectors(a)
     return s, jnp.sum((jnp.conj(u) * product(t_a, adjoint(vh))).real, -2)
-
-
-svd = differentiated_in_double(singular_vectors)
-svdvals = differentiated_in_double(singular_values)
-
-LOWERINGS: dict[str, Lowering] = {"linalg.svd": svd, "linalg.svdvals": svdvals}

@@ -14,10 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gradwire_server.lowering.core import Lowering
-from gradwire_server.lowering.double import differentiated_in_double
 from gradwire_server.lowering.gaps import divide_by_gap, least_gap, loud_where
-from gradwire_server.lowering.triangles import hermitian_from
 
 product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 """A matrix product that isn't rounded to TF32."""
@@ -42,9 +39,7 @@ def hermitian_eigenvectors(h: jax.Array) -> _Pair:
 
 
 @hermitian_eigenvectors.defjvp
-def _eigenvectors_jvp(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[_Pair, _Pair]:
+def _eigenvectors_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[_Pair, _Pair]:
     """With M = Vᴴ dH V: dw = diag M, dV = V X with Xᵢⱼ = Mᵢⱼ / (wⱼ − wᵢ), 0 on the diagonal.
 
     M. Giles, Collected matrix derivative results, 2008, section 3.1.
@@ -73,15 +68,14 @@ def _eigenvalues_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> _
     return w, jnp.sum((jnp.conj(v) * product(t_h, v)).real, -2)
 
 
-def _general_eigenvalues(a: jax.Array) -> jax.Array:
+@jax.custom_jvp
+def general_eigenvalues(a: jax.Array) -> jax.Array:
+    """Returns the eigenvalues of any square matrix, in no particular order."""
     values: jax.Array = jnp.linalg.eigvals(a)
     return values
 
 
-_guarded_eigenvalues = jax.custom_jvp(_general_eigenvalues)
-
-
-@_guarded_eigenvalues.defjvp
+@general_eigenvalues.defjvp
 def _general_eigenvalues_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> _Pair:
     """With A V = V W: dW = diag(V⁻¹ dA V), loud where V is all but singular.
 
@@ -95,28 +89,3 @@ def _general_eigenvalues_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Arra
     condition = jnp.sqrt(jnp.sum(jnp.square(jnp.abs(inverse)), -1))
     lost = ~(condition < _MAX_CONDITION)
     return w, loud_where(lost, loud_where(lost, t_w))
-
-
-def _eigh(x: jax.Array, *, lower: bool) -> _Pair:
-    matrix = hermitian_from(x, lower=lower)
-    values, vectors = differentiated_in_double(hermitian_eigenvectors)(matrix)
-    return values, vectors
-
-
-def _eigvalsh(x: jax.Array, *, lower: bool) -> jax.Array:
-    matrix = hermitian_from(x, lower=lower)
-    values: jax.Array = differentiated_in_double(hermitian_eigenvalues)(matrix)
-    return values
-
-
-def _eig(x: jax.Array) -> _Pair:
-    values, vectors = jnp.linalg.eig(x)
-    return values, vectors
-
-
-LOWERINGS: dict[str, Lowering] = {
-    "linalg.eig": _eig,
-    "linalg.eigh": _eigh,
-    "linalg.eigvals": differentiated_in_double(_guarded_eigenvalues),
-    "linalg.eigvalsh": _eigvalsh,
-}

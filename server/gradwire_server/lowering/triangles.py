@@ -5,8 +5,6 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradwire_server.lowering.core import Lowering
-
 
 def hermitian_from(x: jax.Array, *, lower: bool) -> jax.Array:
     """Returns the Hermitian matrix of which one triangle is x's; of the diagonal the real part.
@@ -16,12 +14,11 @@ def hermitian_from(x: jax.Array, *, lower: bool) -> jax.Array:
     """
     triangle = jnp.tril(x, -1) if lower else jnp.triu(x, 1)
     diagonal = jnp.where(jnp.eye(x.shape[-1], dtype=bool), x.real, 0)
-    return triangle + jnp.conj(triangle.mT) + diagonal
+    return triangle + jnp.conj(triangle.mT) + diagonal.astype(x.dtype)
 
 
-def _cholesky(x: jax.Array, *, upper: bool) -> jax.Array:
+def cholesky(x: jax.Array, *, upper: bool) -> jax.Array:
+    """Returns L with L Lᴴ = x; ``upper`` gives Lᴴ, and reads the upper triangle."""
     matrix = hermitian_from(x, lower=not upper)
-    return jnp.linalg.cholesky(matrix, upper=upper, symmetrize_input=False)
-
-
-LOWERINGS: dict[str, Lowering] = {"linalg.cholesky": _cholesky}
+    factor: jax.Array = jnp.linalg.cholesky(matrix, upper=upper, symmetrize_input=False)
+    return factor
