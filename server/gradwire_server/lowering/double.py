@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 
 def _widened(x: jax.Array) -> jax.Array:
-    return x.astype(jnp.result_type(x.dtype, jnp.float64))
+    return x.astype(jnp.complex128 if jnp.iscomplexobj(x) else jnp.float64)
 
 
 def differentiated_in_double(function: Callable[..., Any]) -> Callable[..., Any]:
