@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.double import differentiated_in_double
 from gradwire_server.lowering.norms import sum_norm, vector_norm
+from gradwire_server.lowering.singular import singular_values
+from gradwire_server.lowering.spectral_sums import singular_sum
 
 
 def _det(x: jax.Array) -> jax.Array:
@@ -56,24 +56,12 @@ def _cofactors_jvp(
     return cofactors, trace * cofactors - cofactors @ slope.mT
 
 
-def _eig(x: jax.Array) -> tuple[jax.Array, ...]:
-    return tuple(jnp.linalg.eig(x))
-
-
-def _eigh(x: jax.Array) -> tuple[jax.Array, ...]:
-    return tuple(jnp.linalg.eigh(x))
-
-
 def _slogdet(x: jax.Array) -> tuple[jax.Array, ...]:
     return tuple(jnp.linalg.slogdet(x))
 
 
 def _qr(x: jax.Array) -> tuple[jax.Array, ...]:
     return tuple(jnp.linalg.qr(x))
-
-
-def _svd(x: jax.Array) -> tuple[jax.Array, ...]:
-    return tuple(jnp.linalg.svd(x, full_matrices=False))
 
 
 def _lu(x: jax.Array) -> tuple[jax.Array, ...]:
@@ -85,55 +73,37 @@ def _lu(x: jax.Array) -> tuple[jax.Array, ...]:
     return permutation.astype(x.real.dtype), lower, jnp.triu(packed[..., :k, :])
 
 
-def pseudoinverse(x: jax.Array, rtol: float) -> jax.Array:
-    """Returns the pseudoinverse; a negative ``rtol`` stands for epsilon times max(m, n)."""
-    if rtol < 0:
-        rtol = max(x.shape[-2:]) * float(np.finfo(x.dtype).eps)
-    return jnp.linalg.pinv(x, rtol=rtol)
-
-
-def _pinv(x: jax.Array, *, rtol: float) -> jax.Array:
-    return pseudoinverse(x, rtol)
-
-
 def _trace(x: jax.Array, *, offset: int) -> jax.Array:
     return jnp.trace(x, offset, -2, -1, dtype=x.dtype)
 
 
-_SPECTRAL: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "nuc": lambda s: jnp.sum(s, -1),
-    "2": lambda s: s[..., 0],
-    "-2": lambda s: s[..., -1],
-}
+def spectral_norm(x: jax.Array, ord: str) -> jax.Array:
+    """Returns the sum of the singular values, the largest or the smallest: nuc, 2 or -2."""
+    if ord == "nuc":
+        return singular_sum(lambda s: s, x)
+    values: jax.Array = differentiated_in_double(singular_values)(x)
+    return values[..., 0 if ord == "2" else -1]
 
 
 def _matrix_norm(x: jax.Array, *, ord: str, keepdims: bool) -> jax.Array:
     if ord == "fro":
         return vector_norm(x, axis=(-2, -1), ord=2.0, keepdims=keepdims)
-    if ord not in _SPECTRAL:
+    if ord not in ("nuc", "2", "-2"):
         rows, least = ord.endswith("inf"), ord.startswith("-")
         return sum_norm(x, rows=rows, least=least, keepdims=keepdims)
-    norm = _SPECTRAL[ord](jnp.linalg.svdvals(x))
+    norm = spectral_norm(x, ord)
     return norm[..., None, None] if keepdims else norm
 
 
 LOWERINGS: dict[str, Lowering] = {
-    "linalg.cholesky": jnp.linalg.cholesky,
     "linalg.det": _det,
     "linalg.diagonal": jnp.linalg.diagonal,
-    "linalg.eig": _eig,
-    "linalg.eigh": _eigh,
-    "linalg.eigvals": jnp.linalg.eigvals,
-    "linalg.eigvalsh": jnp.linalg.eigvalsh,
     "linalg.inv": jnp.linalg.inv,
     "linalg.lu": _lu,
     "linalg.matrix_norm": _matrix_norm,
     "linalg.matrix_power": jnp.linalg.matrix_power,
-    "linalg.pinv": _pinv,
     "linalg.qr": _qr,
     "linalg.slogdet": _slogdet,
-    "linalg.svd": _svd,
-    "linalg.svdvals": jnp.linalg.svdvals,
     "linalg.trace": _trace,
     "linalg.vector_norm": vector_norm,
 }
