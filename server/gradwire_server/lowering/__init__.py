@@ -13,6 +13,7 @@ from gradwire_server.lowering import (
     random,
     reduction,
     shape,
+    softmax,
     solvers,
     special,
 )
@@ -21,6 +22,7 @@ from gradwire_server.lowering.core import JaxFunction, Lowering, lower_function
 LOWERINGS: dict[str, Lowering] = {
     **elementwise.LOWERINGS,
     **reduction.LOWERINGS,
+    **softmax.LOWERINGS,
     **creation.LOWERINGS,
     **shape.LOWERINGS,
     **index.LOWERINGS,
