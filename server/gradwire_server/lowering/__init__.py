@@ -14,6 +14,7 @@ from gradwire_server.lowering import (
     random,
     reduction,
     shape,
+    softmax,
     solvers,
     special,
 )
@@ -22,6 +23,7 @@ from gradwire_server.lowering.core import JaxFunction, Lowering, lower_function
 LOWERINGS: dict[str, Lowering] = {
     **elementwise.LOWERINGS,
     **reduction.LOWERINGS,
+    **softmax.LOWERINGS,
     **creation.LOWERINGS,
     **shape.LOWERINGS,
     **index.LOWERINGS,

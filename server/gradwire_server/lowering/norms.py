@@ -1,10 +1,4 @@
-"""Roots of sums of squares: moduli, norms and standard deviations, in JAX.
-
-Such a root r is not differentiable where it is 0. There the first derivative is
-0, the mean over all directions, and every further one is NaN, since none exists
-and 0 would be silently wrong. What is smooth although it is written with r, such
-as r**2, is found in the program before it is lowered: see ``squares``.
-"""
+"""Moduli, norms and standard deviations in JAX: roots of sums of squares. See ``roots``."""
 
 from __future__ import annotations
 
@@ -15,65 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradwire_server.lowering.core import Lowering
-
-
-def root(square: jax.Array) -> jax.Array:
-    """Returns the square root of a sum of squares, with the derivatives above.
-
-    At 0 it is square**1.5 instead, whose first derivative 1.5 square**0.5 d(square)
-    is 0, and whose second is inf · 0. These are JAX's own rules for powers, and not
-    a rule of ours, so that no loop can lose them.
-    """
-    zero = square == 0
-    flat = jnp.where(zero, square, 1) ** 1.5
-    return jnp.where(zero, flat, jnp.sqrt(jnp.where(zero, 1, square)))
-
-
-@jax.custom_jvp
-def _hypot(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Both are divided by the larger, which is constant to all derivatives.
-
-    For s sqrt((x/s)² + (y/s)²) is the same function of x and y for every s. Its own
-    derivatives, which are taken where a loop loses the rules below, are right, too, but
-    the second one loses the digits of y²/h³ = 1/h − x²/h³ where y is small.
-    """
-    largest = lax.stop_gradient(jnp.maximum(jnp.abs(x), jnp.abs(y)))
-    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
-    length = scale * root(jnp.square(x / scale) + jnp.square(y / scale))
-    # As in C, an infinite side makes it infinite, whatever the other.
-    return jnp.where(jnp.isnan(length) & (jnp.isinf(x) | jnp.isinf(y)), jnp.inf, length)
-
-
-@jax.custom_jvp
-def _direction(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns the cosine and the sine of the angle of (x, y), and 0, 0 for (0, 0)."""
-    length = _hypot(x, y)
-    divisor = jnp.where(length == 0, 1, length)
-    return x / divisor, y / divisor
-
-
-@_hypot.defjvp
-def _hypot_jvp(
-    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    cosine, sine = _direction(*primals)
-    return _hypot(*primals), cosine * tangents[0] + sine * tangents[1]
-
-
-@_direction.defjvp
-def _direction_jvp(
-    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
-) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
-    """It turns by (c dy − s dx) / h, which is 0 / 0 at (0, 0)."""
-    cosine, sine = _direction(*primals)
-    turn = (cosine * tangents[1] - sine * tangents[0]) / _hypot(*primals)
-    return (cosine, sine), (-sine * turn, cosine * turn)
-
-
-def hypot(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Returns sqrt(x² + y²); neither it nor its derivatives overflow before they must."""
-    length: jax.Array = _hypot(*jnp.broadcast_arrays(x, y))
-    return length
+from gradwire_server.lowering.planar import hypot
+from gradwire_server.lowering.roots import root
 
 
 def modulus(x: jax.Array) -> jax.Array:
