@@ -13,7 +13,16 @@ from gradwire.numpy_api.ufuncs import truth
 from gradwire.opset.rules import real_part
 from gradwire.tensors import is_complex, is_inexact
 from gradwire.trace.traced import Traced, refuse
-from gradwire.trace.values import apply, as_operand, as_traced, common_dtype, convert, dtype_of, is_weak, promote
+from gradwire.trace.values import (
+    apply,
+    as_operand,
+    as_traced,
+    common_dtype,
+    convert,
+    dtype_of,
+    is_weak,
+    promote,
+)
 
 
 @implements("where")
@@ -108,7 +117,9 @@ def round_(a: Any, decimals: Any = 0, out: Any = None) -> Any:
 
 def _from_parts(real: Any, imag: Any, like: Traced) -> Any:
     # real + 1j * imag would make NaN of an infinite part.
-    return apply("complex", convert(real, real_part(like.dtype)), convert(imag, real_part(like.dtype)))
+    return apply(
+        "complex", convert(real, real_part(like.dtype)), convert(imag, real_part(like.dtype))
+    )
 
 
 @implements("fix")

@@ -149,7 +149,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NO_V
 
 
 @implements("linalg.lstsq")
-def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Traced, Traced, Traced, Traced]:
+def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, Any, Any]:
     """``np.linalg.lstsq``: ``(x, residuals, rank, singular values)``.
 
     Residuals of more rows than columns are NaN where the rank is not full: NumPy's

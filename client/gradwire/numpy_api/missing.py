@@ -138,7 +138,7 @@ def _average(x: Traced, axis: Any, dtype: Any) -> Any:
 
 
 def _or_nan(divisor: Any, valid: Any, like: Any) -> Any:
-    """Returns a divisor, NaN where it is not valid: the derivatives of the quotient are then, too."""
+    """Returns a divisor, NaN where it is not valid: so are then the quotient's derivatives."""
     return np.where(valid, divisor, np.nan).astype(np.real(like).dtype)
 
 

@@ -67,10 +67,11 @@ def _extremum(function: Lowering) -> Lowering:
         return value.reshape(tangent.shape), tangent
 
     def extremum(x: jax.Array, *, axis: tuple[int, ...], keepdims: bool) -> jax.Array:
-        if jnp.issubdtype(x.dtype, jnp.inexact):
-            result: jax.Array = inexact(x, axis, keepdims)
-            return result
-        return function(x, axis=axis, keepdims=keepdims)
+        exact = not jnp.issubdtype(x.dtype, jnp.inexact)
+        result: jax.Array = (
+            function(x, axis=axis, keepdims=keepdims) if exact else inexact(x, axis, keepdims)
+        )
+        return result
 
     return extremum
 
