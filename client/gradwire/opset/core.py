@@ -232,6 +232,7 @@ class OpDef:
         may_be_non_finite: Whether finite inputs can give NaN or infinity for
             a reason that is worth naming (a pole, a branch point, a singular
             matrix, an equation without a solution), other than overflow.
+        advice: What to use instead where it does, for the warning; or nothing.
         operands: The names of its inputs for the reference, such as ``x, y``;
             ``...`` after a name that repeats, brackets around what may be left out.
         dtypes: The class of dtypes it works in, as ``DTYPE_CLASSES`` has it; what
@@ -255,6 +256,7 @@ class OpDef:
     copies: Callable[[Call], int] | None = None
     choices: Callable[[Call], Mapping[str, str]] | None = None
     may_be_non_finite: bool = False
+    advice: str = ""
     operands: str = ""
     dtypes: str = ""
 

@@ -88,6 +88,8 @@ def _op(
     wanted: str = "inexact32",
     derivatives: Derivatives = Derivatives.ANY,
     poles: bool = False,
+    own_rule: bool = False,
+    advice: str = "",
     attrs: Mapping[str, AttrSpec] | None = None,
 ) -> OpDef:
     def infer(call: Call) -> Sequence[TensorType]:
@@ -109,7 +111,9 @@ def _op(
         attrs=attrs or {},
         derivatives=derivatives,
         batch=batch_in_front(2, len(outputs)),
+        own_rule=own_rule,
         may_be_non_finite=poles,
+        advice=advice,
         operands="x",
         dtypes=wanted,
     )
@@ -163,7 +167,12 @@ def _infer_vector_norm(call: Call) -> Sequence[TensorType]:
 
 
 _OFFSET = {"offset": AttrSpec(Kind.INT, "0 the main diagonal, positive above it", 0)}
+_LOWER = {"lower": AttrSpec(Kind.BOOL, "read the lower triangle, not the upper", True)}
 _KEEPDIMS = AttrSpec(Kind.BOOL, "keep the axes, with length 1", False)
+_WITHOUT_SPECTRUM = (
+    "where values of a spectrum repeat, linalg.sqrtm, logm, expm and slogdet have the "
+    "derivatives that a way through eigenvectors hasn't"
+)
 RTOL = AttrSpec(
     Kind.FLOAT,
     "singular values up to rtol times the largest are zero; negative: epsilon times max(m, n)",
@@ -173,11 +182,12 @@ RTOL = AttrSpec(
 OPS = (
     _op(
         "linalg.cholesky",
-        "The triangular L with L Lᴴ = (x + xᴴ) / 2; NaN unless that is positive definite.",
+        "The triangular L with L Lᴴ = x, reading the lower triangle of x and the real part of its "
+        "diagonal; NaN unless that is positive definite.",
         _same,
         square=True,
         poles=True,
-        attrs={"upper": AttrSpec(Kind.BOOL, "give Lᴴ instead", False)},
+        attrs={"upper": AttrSpec(Kind.BOOL, "give Lᴴ, reading the upper triangle", False)},
     ),
     _op(
         "linalg.det",
@@ -203,27 +213,38 @@ OPS = (
     ),
     _op(
         "linalg.eigh",
-        "Eigenvalues of (x + xᴴ) / 2, rising, and eigenvectors as columns of length 1, whose "
-        "derivatives are not finite where eigenvalues repeat.",
+        "Eigenvalues, rising, of the Hermitian matrix of which x holds one triangle and the real "
+        "diagonal, and eigenvectors as columns of length 1, whose derivatives are not finite "
+        "where eigenvalues repeat up to rounding.",
         _real_eigenvalues,
         _same,
         square=True,
         poles=True,
+        own_rule=True,
+        advice=_WITHOUT_SPECTRUM,
+        attrs=_LOWER,
     ),
     _op(
         "linalg.eigvals",
-        "Eigenvalues in no particular order.",
+        "Eigenvalues in no particular order; their derivatives are not finite where rounding "
+        "hides whether there is a basis of eigenvectors.",
         _eigenvalues,
         square=True,
         derivatives=Derivatives.FIRST,
         poles=True,
+        advice=_WITHOUT_SPECTRUM,
     ),
     _op(
         "linalg.eigvalsh",
-        "Eigenvalues of (x + xᴴ) / 2, rising.",
+        "Eigenvalues, rising, of the Hermitian matrix of which x holds one triangle and the real "
+        "diagonal. Where they repeat, each has the first derivative of some basis, and only "
+        "sums over them have second ones.",
         _real_eigenvalues,
         square=True,
         poles=True,
+        own_rule=True,
+        advice=_WITHOUT_SPECTRUM,
+        attrs=_LOWER,
     ),
     _op(
         "linalg.expm",
@@ -267,8 +288,11 @@ OPS = (
     ),
     _op(
         "linalg.pinv",
-        "The pseudoinverse; derivatives hold where the rank is constant.",
+        "The pseudoinverse of what the cut-off leaves of x. Derivatives hold while no singular "
+        "value crosses the cut-off, and are not finite where one next to it is cut.",
         lambda x: (x.dtype, (x.n, x.m)),
+        poles=True,
+        own_rule=True,
         attrs={"rtol": RTOL},
     ),
     _op(
@@ -289,18 +313,30 @@ OPS = (
     _op(
         "linalg.svd",
         "U (..., m, k), singular values falling, Vᴴ (..., k, n), k = min(m, n). Derivatives of "
-        "U and Vᴴ are not finite where singular values repeat.",
+        "U and Vᴴ are not finite where singular values repeat up to rounding, or those of a "
+        "matrix that isn't square are 0.",
         _tall,
         _singular_values,
         _wide,
         poles=True,
+        own_rule=True,
+        advice=_WITHOUT_SPECTRUM,
     ),
-    _op("linalg.svdvals", "Singular values, falling.", _singular_values, poles=True),
+    _op(
+        "linalg.svdvals",
+        "Singular values, falling. Where they repeat or are 0, each has the first derivative of "
+        "some pair of bases, and only sums over them have second ones.",
+        _singular_values,
+        poles=True,
+        own_rule=True,
+        advice=_WITHOUT_SPECTRUM,
+    ),
     _op("linalg.trace", "The sum of a diagonal.", _scalar, wanted="numeric", attrs=_OFFSET),
     OpDef(
         "linalg.vector_norm",
-        "The ord-norm over axes: (Σ|x|^ord)^(1/ord). All derivatives are 0 at 0.",
+        "The ord-norm over axes: (Σ|x|^ord)^(1/ord). At 0 the derivative is 0, further ones NaN.",
         _infer_vector_norm,
+        may_be_non_finite=True,
         attrs={
             "axis": AttrSpec(Kind.INTS, "the axes; negative counts from the end"),
             "ord": AttrSpec(

@@ -3,6 +3,7 @@
 from gradwire_server.lowering import (
     contraction,
     creation,
+    decompositions,
     elementwise,
     exponential,
     fft,
@@ -28,6 +29,7 @@ LOWERINGS: dict[str, Lowering] = {
     **index.LOWERINGS,
     **contraction.LOWERINGS,
     **linalg.LOWERINGS,
+    **decompositions.LOWERINGS,
     **solvers.LOWERINGS,
     **exponential.LOWERINGS,
     **matrix_equations.LOWERINGS,

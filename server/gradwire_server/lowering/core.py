@@ -14,6 +14,7 @@ from gradwire.ir import TypedProgram
 from gradwire.opset.core import Signature
 from gradwire.tensors import TensorType
 from gradwire_server.lowering.custom_rules import with_jvp, with_vjp
+from gradwire_server.lowering.spectral_pattern import find_spectral_sums
 
 Lowering = Callable[..., Any]
 """Called as ``lowering(*functions, *operands, **attrs)``; returns one array, or
@@ -47,6 +48,7 @@ def lower_function(
     """Returns the function at ``index`` as a JAX function of its parameters."""
     function = typed.program.functions[index]
     info = typed.infos[index]
+    sums = find_spectral_sums(function, info)
 
     def run(*arguments: jax.Array) -> list[jax.Array]:
         values: dict[int, Any] = {
@@ -54,9 +56,12 @@ def lower_function(
         }
         values |= {constant.id: jnp.asarray(constant.value) for constant in function.constants}
         for position, (node, call) in enumerate(zip(function.nodes, info.calls, strict=True)):
-            callees = [lower_function(typed, callee, lowerings) for callee in node.functions]
-            operands = [values[name] for name in node.inputs]
-            outputs = lowerings[node.op](*callees, *operands, **call.attrs)
+            if position in sums:
+                outputs: Any = sums[position](values, lowerings)
+            else:
+                callees = [lower_function(typed, callee, lowerings) for callee in node.functions]
+                operands = [values[name] for name in node.inputs]
+                outputs = lowerings[node.op](*callees, *operands, **call.attrs)
             if not isinstance(outputs, tuple | list):
                 outputs = (outputs,)
             wanted = [info.types[name] for name in node.outputs]

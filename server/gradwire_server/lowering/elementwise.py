@@ -10,6 +10,7 @@ from jax import lax
 
 from gradwire_server.lowering import complex_functions, division, hyperbolic, planar
 from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.norms import modulus
 from gradwire_server.lowering.slopes import by_kind, tangent_of
 
 
@@ -34,23 +35,6 @@ def _bitcast(x: jax.Array, *, dtype: jnp.dtype) -> jax.Array:
 
 
 @jax.custom_jvp
-def _real_abs(x: jax.Array) -> jax.Array:
-    return jnp.abs(x)
-
-
-@_real_abs.defjvp
-def _real_abs_jvp(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
-    return _real_abs(x), jnp.sign(x) * t_x  # JAX's own is 1 at 0
-
-
-def _abs(x: jax.Array) -> jax.Array:
-    return _real_abs(x) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.abs(x)
-
-
-@jax.custom_jvp
 def _copysign(x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.copysign(x, y)
 
@@ -59,8 +43,10 @@ def _copysign(x: jax.Array, y: jax.Array) -> jax.Array:
 def _copysign_jvp(
     primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
+    # It is ±|x|, whose derivative at 0 is the one to the right. JAX's second
+    # derivative goes through the sign bit of x and is lost.
     (x, y), (t_x, _) = primals, tangents
-    return _copysign(x, y), jnp.sign(x) * jnp.copysign(jnp.ones_like(y), y) * t_x
+    return _copysign(x, y), jnp.where(x < 0, -t_x, t_x) * jnp.copysign(jnp.ones_like(y), y)
 
 
 @jax.custom_jvp
@@ -123,7 +109,7 @@ def _heaviside(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 LOWERINGS: dict[str, Lowering] = {
-    "abs": _abs,
+    "abs": modulus,
     "add": jnp.add,
     "astype": _astype,
     "bitcast": _bitcast,

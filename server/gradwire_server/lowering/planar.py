@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.roots import length
 from gradwire_server.lowering.slopes import tangent_of
 
 Pair = tuple[jax.Array, jax.Array]
@@ -17,13 +18,15 @@ Tangents = tuple[Any, Any]
 #   dh = c dx + s dy,  da = u dy - v dx,  dc = -s da,  ds = c da,
 # and from d(1/z) = -dz/z² for 1/z = u - iv:
 #   du = (v² - u²) dx - 2uv dy,  dv = (u² - v²) dy - 2uv dx.
-# Nothing here squares x or y, and nothing cancels, as 1 - c² would.
+# Nothing here squares x or y, and nothing cancels, as 1 - c² would. Where a loop
+# loses these rules, the derivatives of the formulas in their place are right, too, but
+# 1/h - x²/h³ has lost the digits of y²/h³ where y is small.
 
 
 @jax.custom_jvp
 def hypot(x: jax.Array, y: jax.Array) -> jax.Array:
     """sqrt(x*x + y*y)."""
-    return jnp.hypot(x, y)
+    return length(*jnp.broadcast_arrays(x, y))
 
 
 def _hypot_jvp(primals: Pair, tangents: Tangents) -> tuple[jax.Array, jax.Array]:
@@ -38,9 +41,11 @@ hypot.defjvp(_hypot_jvp, symbolic_zeros=True)
 @jax.custom_jvp
 def direction(x: jax.Array, y: jax.Array) -> Pair:
     """The pair c, s; 0 and 0 at the origin, where their derivative is NaN."""
-    h = jnp.hypot(x, y)
-    safe = jnp.where(h == 0, 1, h)
-    return x / safe, y / safe
+    h = length(x, y)
+    zero = h == 0
+    safe = jnp.where(zero, 1, h)
+    origin = jnp.sqrt(jnp.where(zero, x * x + y * y, 1))  # 0, whose derivative is NaN
+    return jnp.where(zero, origin, x / safe), jnp.where(zero, origin, y / safe)
 
 
 def _direction_jvp(primals: Pair, tangents: Tangents) -> tuple[Pair, Pair]:
@@ -58,7 +63,7 @@ direction.defjvp(_direction_jvp, symbolic_zeros=True)
 @jax.custom_jvp
 def _inverse(x: jax.Array, y: jax.Array) -> Pair:
     """The pair u, v; NaN at the origin."""
-    h = jnp.hypot(x, y)
+    h = length(x, y)
     inverse = 1 / h  # XLA makes x / (h * h) of x / h / h, which overflows
     return x / h * inverse, y / h * inverse
 
