@@ -12,7 +12,7 @@ import numpy as np
 from gradwire.tensors import Array
 
 DIGITS = 1300
-"""Of mpmath's numbers. A second difference at x = 1e-300 loses 1,240 of them where the function is 1e300."""
+"""Of mpmath's numbers. A second difference of 1e300 at x = 1e-300 loses 1,240 of them."""
 
 STEP = mpmath.mpf(10) ** -20
 """Of the differences, relative to min(|x|, 1); their error is its square."""

@@ -42,7 +42,8 @@ def _plus(number: float, z: jax.Array) -> jax.Array:
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
     """The product of real numbers, 0 where a factor is 0 even if the other is not finite."""
-    zero = jnp.copysign(jnp.zeros_like(a), a) * jnp.copysign(jnp.ones_like(b), b)
+    minus = [jnp.signbit(x) & ~jnp.isnan(x) for x in (a, b)]
+    zero = jnp.where(minus[0] == minus[1], 0.0, -0.0).astype(a.dtype)
     return jnp.where((a == 0) | (b == 0), zero, a * b)
 
 
@@ -249,7 +250,8 @@ def _atanh_value(z: jax.Array) -> jax.Array:
     real, imag = _parts(_signed(jnp.atanh, 1, 1)(z))
     unknown = jnp.where(jnp.isinf(x), jnp.copysign(0, x), jnp.where(x == 0, x, jnp.nan))
     real = jnp.where(jnp.isnan(y), unknown, real)
-    return lax.complex(real, jnp.where(jnp.isnan(x) & ~jnp.isinf(y), jnp.nan, imag))
+    unclear = jnp.isnan(y) | (jnp.isnan(x) & ~jnp.isinf(y))
+    return lax.complex(real, jnp.where(unclear, jnp.nan, imag))
 
 
 asin: Unary = with_slope(_asin_value, lambda z: _asin_slope(z))

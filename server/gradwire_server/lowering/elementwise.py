@@ -99,6 +99,10 @@ def _pow(x: jax.Array, y: jax.Array) -> jax.Array:
     return _inexact_pow(x, y) if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.power(x, y)
 
 
+def _sign(x: jax.Array) -> jax.Array:
+    return jnp.where(x == 0, 0, jnp.sign(x))  # JAX's sign of -0.0 is -0.0
+
+
 def _heaviside(x: jax.Array, y: jax.Array) -> jax.Array:
     step = jnp.where(x == 0, y, (x > 0).astype(x.dtype))
     return jnp.where(jnp.isnan(x), jnp.nan, step)  # jnp.heaviside gives 0
@@ -147,7 +151,7 @@ LOWERINGS: dict[str, Lowering] = {
     "real": jnp.real,
     "reduce_precision": lax.reduce_precision,
     "round": jnp.round,
-    "sign": by_kind(jnp.sign, complex_functions.sign),
+    "sign": by_kind(_sign, complex_functions.sign),
     "square": jnp.square,
     "subtract": jnp.subtract,
     "trunc": jnp.trunc,

@@ -58,8 +58,8 @@ def _log_sum(shifted: jax.Array, axes: Axes) -> jax.Array:
 
 def _centred(t: jax.Array, x: jax.Array, weights: jax.Array, axes: Axes) -> jax.Array:
     """The tangent t - Σ p t; see the module's docstring. Equal largest elements take their mean."""
-    top = x == _highest(x, axes)
-    share = lax.stop_gradient(top / jnp.sum(top, axes, keepdims=True)).astype(t.dtype)
+    top = (x == _highest(x, axes)).astype(t.dtype)
+    share = top / jnp.sum(top, axes, keepdims=True)
     from_top = t - jnp.sum(share * t, axes, keepdims=True)
     return from_top - jnp.sum(weights * from_top, axes, keepdims=True)
 
