@@ -69,6 +69,11 @@ _Output = Callable[[_Matrix], tuple[Dtype, tuple[int, ...]]]
 """Gives the dtype of an output and its shape behind the batch axes."""
 
 
+def smaller_side(call: Call) -> int:
+    """Returns the rows of the first operand's matrices, or their columns if those are fewer."""
+    return min(call.inputs[0].shape[-2:])
+
+
 def batch_in_front(core: int, num_outputs: int = 1) -> BatchRule:
     """Makes the batch rule of an op on the last ``core`` axes of one operand."""
 
@@ -89,6 +94,8 @@ def _op(
     derivatives: Derivatives = Derivatives.ANY,
     poles: bool = False,
     attrs: Mapping[str, AttrSpec] | None = None,
+    own_rule: bool | Callable[[Call], bool] = False,
+    matrix_rows: Callable[[Call], int] | None = smaller_side,
 ) -> OpDef:
     def infer(call: Call) -> Sequence[TensorType]:
         (x,) = call.inputs
@@ -110,6 +117,8 @@ def _op(
         derivatives=derivatives,
         batch=batch_in_front(2, len(outputs)),
         may_be_non_finite=poles,
+        own_rule=own_rule,
+        matrix_rows=matrix_rows,
         operands="x",
         dtypes=wanted,
     )
@@ -181,10 +190,12 @@ OPS = (
     ),
     _op(
         "linalg.det",
-        "The determinant. At a singular x (n > 3) only the first derivative holds.",
+        "The determinant, with all derivatives where the rank of x is n - 4 or more, and four "
+        "where it is less; NaN beyond.",
         _scalar,
         square=True,
         poles=True,
+        own_rule=lambda call: call.inputs[0].shape[-1] > 4,
     ),
     _op(
         "linalg.diagonal",
@@ -192,6 +203,7 @@ OPS = (
         lambda x: (x.dtype, (x.diagonal,)),
         wanted="any",
         attrs=_OFFSET,
+        matrix_rows=None,
     ),
     _op(
         "linalg.eig",
@@ -256,6 +268,9 @@ OPS = (
             ),
             "keepdims": _KEEPDIMS,
         },
+        matrix_rows=lambda call: (
+            smaller_side(call) if call.attrs["ord"] in ("nuc", "2", "-2") else 0
+        ),
     ),
     _op(
         "linalg.matrix_power",
@@ -264,6 +279,7 @@ OPS = (
         square=True,
         poles=True,
         attrs={"n": AttrSpec(Kind.INT, "the power")},
+        matrix_rows=lambda call: smaller_side(call) if call.attrs["n"] < 0 else 0,
     ),
     _op(
         "linalg.pinv",
@@ -296,7 +312,14 @@ OPS = (
         poles=True,
     ),
     _op("linalg.svdvals", "Singular values, falling.", _singular_values, poles=True),
-    _op("linalg.trace", "The sum of a diagonal.", _scalar, wanted="numeric", attrs=_OFFSET),
+    _op(
+        "linalg.trace",
+        "The sum of a diagonal.",
+        _scalar,
+        wanted="numeric",
+        attrs=_OFFSET,
+        matrix_rows=None,
+    ),
     OpDef(
         "linalg.vector_norm",
         "The ord-norm over axes: (Σ|x|^ord)^(1/ord). All derivatives are 0 at 0.",

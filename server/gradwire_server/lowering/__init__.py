@@ -3,6 +3,7 @@
 from gradwire_server.lowering import (
     contraction,
     creation,
+    determinant,
     elementwise,
     exponential,
     fft,
@@ -17,8 +18,9 @@ from gradwire_server.lowering import (
     special,
 )
 from gradwire_server.lowering.core import JaxFunction, Lowering, lower_function
+from gradwire_server.lowering.guard import guard_all
 
-LOWERINGS: dict[str, Lowering] = {
+_PLAIN: dict[str, Lowering] = {
     **elementwise.LOWERINGS,
     **reduction.LOWERINGS,
     **creation.LOWERINGS,
@@ -26,6 +28,7 @@ LOWERINGS: dict[str, Lowering] = {
     **index.LOWERINGS,
     **contraction.LOWERINGS,
     **linalg.LOWERINGS,
+    **determinant.LOWERINGS,
     **solvers.LOWERINGS,
     **exponential.LOWERINGS,
     **matrix_equations.LOWERINGS,
@@ -34,6 +37,8 @@ LOWERINGS: dict[str, Lowering] = {
     **nn.LOWERINGS,
     **random.LOWERINGS,
 }
+
+LOWERINGS = guard_all(_PLAIN)
 """The ops without functions, by name; the operators are in ``derivatives``."""
 
 __all__ = ["LOWERINGS", "JaxFunction", "Lowering", "lower_function"]

@@ -10,49 +10,7 @@ import numpy as np
 from jax import lax
 
 from gradwire_server.lowering.core import Lowering
-
-
-def _det(x: jax.Array) -> jax.Array:
-    # Up to 3 rows JAX writes the polynomial out: right everywhere, in all orders.
-    return jnp.linalg.det(x) if x.shape[-1] <= 3 else _large_det(x)
-
-
-@jax.custom_jvp
-def _large_det(x: jax.Array) -> jax.Array:
-    value: jax.Array = jnp.linalg.det(x)
-    return value
-
-
-@_large_det.defjvp
-def _large_det_jvp(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
-    return _large_det(x), jnp.sum(_cofactors(x) * t_x, (-2, -1))
-
-
-@jax.custom_jvp
-def _cofactors(x: jax.Array) -> jax.Array:
-    """Returns ∂ det / ∂ x; JAX's is right for singular matrices too."""
-    value, pull = jax.vjp(jnp.linalg.det, x)
-    cofactors: jax.Array = pull(jnp.ones_like(value))[0]
-    return cofactors
-
-
-@_cofactors.defjvp
-def _cofactors_jvp(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    """With C = det(x) x⁻ᵀ: dC = tr(x⁻¹ dx) C − C (x⁻¹ dx)ᵀ.
-
-    JAX's own derivative of its cofactors is silently 0 at a matrix of rank
-    n − 2 or less, where the truth isn't; here a singular x gives NaN.
-    """
-    (x,), (t_x,) = primals, tangents
-    cofactors = _cofactors(x)
-    slope = jnp.linalg.solve(x, t_x)
-    trace = jnp.trace(slope, axis1=-2, axis2=-1)[..., None, None]
-    return cofactors, trace * cofactors - cofactors @ slope.mT
+from gradwire_server.lowering.guard import Operand, guarded
 
 
 def _eig(x: jax.Array) -> tuple[jax.Array, ...]:
@@ -123,9 +81,13 @@ def _power_norm(x: jax.Array, order: float, axis: tuple[int, ...], keepdims: boo
         return jnp.min(size, axis, keepdims=keepdims)
     if order == 1:
         return jnp.sum(size, axis, keepdims=keepdims)
-    # Where the sum is 0, the root below has no derivative, nor has the power of
-    # some orders: neither is reached there.
-    zero = jnp.sum(lax.stop_gradient(size) ** order, axis, keepdims=True) == 0
+    # Where the norm is 0, the root below has no derivative, nor has the power of
+    # some orders: neither is reached there. One element 0 is enough for a negative order.
+    fixed = lax.stop_gradient(size)
+    if order < 0:
+        zero = jnp.any(fixed == 0, axis, keepdims=True)
+    else:
+        zero = jnp.sum(fixed**order, axis, keepdims=True) == 0
     total = jnp.sum(jnp.where(zero, 1, size) ** order, axis, keepdims=True)
     norm = jnp.where(zero, 0, total ** (1 / order))
     return norm if keepdims else jnp.squeeze(norm, axis)
@@ -148,11 +110,20 @@ _SPECTRAL: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
+_singular_values = guarded(jnp.linalg.svdvals, Operand())
+_inverse = guarded(jnp.linalg.inv, Operand())
+
+
+def _matrix_power(x: jax.Array, *, n: int) -> jax.Array:
+    power: jax.Array = jnp.linalg.matrix_power(x if n >= 0 else _inverse(x), abs(n))
+    return power
+
+
 def _matrix_norm(x: jax.Array, *, ord: str, keepdims: bool) -> jax.Array:
     if ord == "fro":
         return _vector_norm(x, axis=(-2, -1), ord=2.0, keepdims=keepdims)
     if ord in _SPECTRAL:
-        norm = _SPECTRAL[ord](jnp.linalg.svdvals(x))
+        norm = _SPECTRAL[ord](_singular_values(x))
     else:
         sums = jnp.sum(_magnitude(x), -1 if ord.endswith("inf") else -2)
         norm = jnp.min(sums, -1) if ord.startswith("-") else jnp.max(sums, -1)
@@ -161,7 +132,6 @@ def _matrix_norm(x: jax.Array, *, ord: str, keepdims: bool) -> jax.Array:
 
 LOWERINGS: dict[str, Lowering] = {
     "linalg.cholesky": jnp.linalg.cholesky,
-    "linalg.det": _det,
     "linalg.diagonal": jnp.linalg.diagonal,
     "linalg.eig": _eig,
     "linalg.eigh": _eigh,
@@ -170,7 +140,7 @@ LOWERINGS: dict[str, Lowering] = {
     "linalg.inv": jnp.linalg.inv,
     "linalg.lu": _lu,
     "linalg.matrix_norm": _matrix_norm,
-    "linalg.matrix_power": jnp.linalg.matrix_power,
+    "linalg.matrix_power": _matrix_power,
     "linalg.pinv": _pinv,
     "linalg.qr": _qr,
     "linalg.slogdet": _slogdet,
