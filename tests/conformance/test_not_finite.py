@@ -43,6 +43,9 @@ EQUATIONS = (
 """They take long to compile, and are one algorithm."""
 PARTLY_READ = (
     "linalg.cho_solve",
+    "linalg.cholesky",
+    "linalg.eigh",
+    "linalg.eigvalsh",
     "linalg.lu",  # the permutation has no derivative
     "linalg.solve_triangular",
     "linalg.tridiagonal_solve",
@@ -164,6 +167,22 @@ def test_the_triangle_that_is_not_read_may_hold_anything(name: str) -> None:
     attrs = {} if name == "linalg.cho_solve" else {"trans": 0, "unit_diagonal": False}
     got = LOWERINGS[name](a, np.ones(2), lower=True, **attrs)
     np.testing.assert_array_equal(got, [0.25, 0.25] if name == "linalg.cho_solve" else [0.5, 0.5])
+
+
+@pytest.mark.parametrize("name", ["cholesky", "eigh", "eigvalsh"])
+def test_the_triangle_that_numpy_does_not_read_may_hold_anything(name: str) -> None:
+    """The upper one of a Hermitian matrix, and no derivative of what is read notices."""
+    a = np.array([[2.0, np.nan], [0.5, 3]])
+    attrs = {"upper": False} if name == "cholesky" else {"lower": True}
+
+    def first(x: Any) -> Any:
+        return jax.tree.leaves(LOWERINGS[f"linalg.{name}"](x, **attrs))[0]
+
+    numpys = getattr(np.linalg, name)(a)
+    want = np.asarray(numpys if name != "eigh" else numpys.eigenvalues)
+    np.testing.assert_allclose(np.tril(first(a)) if want.ndim == 2 else first(a), want, 1e-14)
+    slopes = np.asarray(jax.jacrev(first)(a))
+    assert np.isfinite(slopes[..., [0, 1, 1], [0, 0, 1]]).all()
 
 
 def test_the_diagonals_that_are_not_read_may_hold_anything() -> None:

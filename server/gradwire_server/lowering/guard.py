@@ -128,6 +128,12 @@ def _triangle(x: jax.Array, attrs: Mapping[str, Any]) -> jax.Array:
     return jnp.tril(x, -inner) if attrs["lower"] else jnp.triu(x, inner)
 
 
+def _hermitian_half(x: jax.Array, attrs: Mapping[str, Any]) -> jax.Array:
+    """Of ``eigh``, ``eigvalsh`` and ``cholesky``."""
+    lower = attrs["lower"] if "lower" in attrs else not attrs["upper"]
+    return jnp.tril(x) if lower else jnp.triu(x)
+
+
 def _but_first(x: jax.Array, attrs: Mapping[str, Any]) -> jax.Array:
     return x.at[..., :1].set(0)
 
@@ -136,16 +142,16 @@ def _but_last(x: jax.Array, attrs: Mapping[str, Any]) -> jax.Array:
     return x.at[..., -1:].set(0)
 
 
-_matrix, _columns = Operand(), Operand(COLUMNS)
+_matrix, _hermitian, _columns = Operand(), Operand(MATRIX, _hermitian_half), Operand(COLUMNS)
 
 GUARDED: dict[str, tuple[Operand, ...]] = {
     "linalg.cho_solve": (Operand(MATRIX, _triangle), _columns),
-    "linalg.cholesky": (_matrix,),
+    "linalg.cholesky": (_hermitian,),
     "linalg.det": (_matrix,),
     "linalg.eig": (_matrix,),
-    "linalg.eigh": (_matrix,),
+    "linalg.eigh": (_hermitian,),
     "linalg.eigvals": (_matrix,),
-    "linalg.eigvalsh": (_matrix,),
+    "linalg.eigvalsh": (_hermitian,),
     "linalg.expm": (_matrix,),
     "linalg.inv": (_matrix,),
     "linalg.logm": (_matrix,),
