@@ -142,3 +142,21 @@ def test_eigenvectors_where_eigenvalues_repeat_have_no_finite_derivative() -> No
     """It isn't defined; a finite number would be a wrong one."""
     slopes = _along(lambda x: _op("eigh")(x)[1], np.eye(4), SYMMETRIC)
     assert not np.isfinite(slopes).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (4, 2)])
+def test_factors_of_dependent_columns_have_no_finite_derivative(shape: tuple[int, int]) -> None:
+    """Rounding leaves a pivot of R that isn't 0, and derivatives divide by it."""
+    x = np.ones(shape) * 0.3
+
+    def loss(x: Any) -> Any:
+        q, r = LOWERINGS["linalg.qr"](x)
+        return jnp.sum(jnp.cos(q) + 0.5) + jnp.sum(r * r)
+
+    assert not np.isfinite(jax.jit(jax.grad(loss))(x)).all()
+    assert not np.isfinite(jax.jit(jax.jvp, static_argnums=0)(loss, (x,), (np.eye(*shape),))[1])
+    regular = x + np.eye(*shape)
+    step = 1e-6 * np.arange(x.size).reshape(shape) ** 2
+    differences = (loss(regular + step) - loss(regular - step)) / 2e-6
+    slope = np.sum(jax.jit(jax.grad(loss))(regular) * step) / 1e-6
+    np.testing.assert_allclose(slope, differences, 1e-7)

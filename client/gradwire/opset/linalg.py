@@ -311,7 +311,8 @@ OPS = (
     ),
     _op(
         "linalg.qr",
-        "Q, R with x = Q R, orthonormal columns in Q (..., m, k), R (..., k, n), k = min(m, n).",
+        "Q, R with x = Q R, orthonormal columns in Q (..., m, k), R (..., k, n), k = min(m, n). "
+        "Derivatives are not finite where the first k columns depend on each other.",
         _tall,
         _wide,
         poles=True,

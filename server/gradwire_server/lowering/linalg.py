@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from gradwire_server.lowering.core import Lowering
 from gradwire_server.lowering.double import differentiated_in_double
+from gradwire_server.lowering.gaps import loud_where
 from gradwire_server.lowering.guard import Operand, guarded
 from gradwire_server.lowering.norms import sum_norm, vector_norm
 from gradwire_server.lowering.singular import singular_values
@@ -19,7 +21,21 @@ def _slogdet(x: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def _qr(x: jax.Array) -> tuple[jax.Array, ...]:
-    return tuple(jnp.linalg.qr(x))
+    q, r = jnp.linalg.qr(x)
+    # Derivatives divide by the diagonal of R. Where rounding made an element of it, they
+    # are garbage of any size.
+    pivots = jnp.abs(jnp.diagonal(lax.stop_gradient(r), axis1=-2, axis2=-1))
+    rounding = 10 * max(x.shape[-2:]) * float(np.finfo(x.dtype).eps)
+    least = jnp.min(pivots, -1, initial=jnp.inf)
+    lost = (least <= rounding * jnp.max(pivots, -1, initial=0))[..., None, None]
+    return tuple(y + _loud_change(y, lost) for y in (q, r))
+
+
+def _loud_change(y: jax.Array, lost: jax.Array) -> jax.Array:
+    """Returns 0, whose derivative makes that of y infinite where it is ``lost``."""
+    change = y - lax.stop_gradient(y)
+    loud = loud_where(lost, loud_where(lost, change))
+    return jnp.where(lost, loud, 0)
 
 
 def _lu(x: jax.Array) -> tuple[jax.Array, ...]:
