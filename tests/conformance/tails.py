@@ -11,9 +11,6 @@ import numpy as np
 
 from gradwire.tensors import Array
 
-DIGITS = 1300
-"""Of mpmath's numbers. A second difference of 1e300 at x = 1e-300 loses 1,240 of them."""
-
 STEP = mpmath.mpf(10) ** -20
 """Of the differences, relative to min(|x|, 1); their error is its square."""
 
@@ -31,7 +28,6 @@ class Tail:
             function is smooth and neither it nor a derivative has a root.
         attrs: The op's attributes.
         near: Points beside the grid's, such as those beside a pole.
-        large: The largest magnitude compared in float64.
     """
 
     op: str
@@ -39,7 +35,6 @@ class Tail:
     inside: Callable[..., bool] = lambda *x: True
     attrs: Mapping[str, Any] = field(default_factory=dict)
     near: Sequence[float] = ()
-    large: float = 1e300
 
     @property
     def id(self) -> str:
@@ -82,7 +77,6 @@ def _elu(alpha: float, scale: float = 1.0) -> Exact:
 
 
 SELU = (1.6732632423543772, 1.0507009873554805)
-LN2 = mpmath.mpf(2)
 
 
 def _logaddexp(x: Any, y: Any) -> Any:
@@ -157,23 +151,54 @@ BINARY = (
 """Those of two."""
 
 
+COMPLEX = (
+    Tail("acos", mpmath.acos),
+    Tail("acosh", mpmath.acosh),
+    Tail("asin", mpmath.asin),
+    Tail("asinh", mpmath.asinh),
+    Tail("atan", mpmath.atan),
+    Tail("atanh", mpmath.atanh),
+    Tail("cos", mpmath.cos, _moderate(600)),
+    Tail("cosh", mpmath.cosh, _moderate(600)),
+    Tail("exp", mpmath.exp, _moderate(600)),
+    Tail("expm1", mpmath.expm1, _moderate(600)),
+    Tail("log", mpmath.log),
+    Tail("log10", mpmath.log10),
+    Tail("log1p", mpmath.log1p),
+    Tail("reciprocal", lambda z: 1 / z),
+    Tail("rsqrt", lambda z: 1 / mpmath.sqrt(z)),
+    Tail("sin", mpmath.sin, _moderate(600)),
+    Tail("sinh", mpmath.sinh, _moderate(600)),
+    Tail("sqrt", mpmath.sqrt),
+    Tail("tan", mpmath.tan, _moderate(600)),
+    Tail("tanh", mpmath.tanh, _moderate(600)),
+)
+"""Those of one complex number."""
+
+
 class Exactly:
-    """Values and derivatives of a function of mpmath's numbers at points of float64."""
+    """Values and derivatives of a function of mpmath's numbers at points of double precision."""
 
     def __init__(self, exact: Exact, points: Sequence[Array]) -> None:
         """Takes the coordinates of the points, an array for each operand."""
         self._exact = exact
-        self._points = [[mpmath.mpf(float(x)) for x in row] for row in zip(*points, strict=True)]
+        self._points = [
+            [mpmath.mpmathify(x.item()) for x in row] for row in zip(*points, strict=True)
+        ]
+        self._dtype = np.complex128 if np.iscomplexobj(points[0]) else np.float64
 
     def _at(self, point: Sequence[Any], shifts: Mapping[int, int]) -> Any:
-        moved = [
-            x + shifts.get(i, 0) * STEP * min(abs(x), mpmath.mpf(1)) for i, x in enumerate(point)
-        ]
-        return self._exact(*moved)
+        return self._exact(*(x + shifts.get(i, 0) * _step(x) for i, x in enumerate(point)))
 
     def _rounded(self, of_point: Callable[[Sequence[Any]], Any]) -> Array:
-        with mpmath.workdps(DIGITS):
-            return np.array([float(of_point(point)) for point in self._points])
+        values = []
+        for point in self._points:
+            # A second difference of 1e300 at 1e-300 loses 1,240 digits, one of
+            # tanh(350) has lost 350.
+            size = max(abs(mpmath.log10(abs(x))) for x in point)
+            with mpmath.workdps(420 + int(3 * size)):
+                values.append(self._dtype(of_point(point)))
+        return np.array(values)
 
     def value(self) -> Array:
         """Returns the function."""
@@ -183,8 +208,7 @@ class Exactly:
         """Returns the derivative by operand i."""
 
         def slope(point: Sequence[Any]) -> Any:
-            step = STEP * min(abs(point[i]), mpmath.mpf(1))
-            return (self._at(point, {i: 1}) - self._at(point, {i: -1})) / (2 * step)
+            return (self._at(point, {i: 1}) - self._at(point, {i: -1})) / (2 * _step(point[i]))
 
         return self._rounded(slope)
 
@@ -192,11 +216,14 @@ class Exactly:
         """Returns the derivative by operands i and j."""
 
         def curvature(point: Sequence[Any]) -> Any:
-            steps = [STEP * min(abs(x), mpmath.mpf(1)) for x in point]
             if i == j:
                 ends = self._at(point, {i: 1}) + self._at(point, {i: -1})
-                return (ends - 2 * self._at(point, {})) / steps[i] ** 2
+                return (ends - 2 * self._at(point, {})) / _step(point[i]) ** 2
             corners = sum(a * b * self._at(point, {i: a, j: b}) for a in (1, -1) for b in (1, -1))
-            return corners / (4 * steps[i] * steps[j])
+            return corners / (4 * _step(point[i]) * _step(point[j]))
 
         return self._rounded(curvature)
+
+
+def _step(x: Any) -> Any:
+    return STEP * min(abs(x), mpmath.mpf(1))
