@@ -6,18 +6,21 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.scipy import special
 
 from gradwire_server.lowering import (
     bessel,
     entropy,
     gamma,
+    hyperbolic,
     incomplete_beta,
     incomplete_gamma,
     normal,
     zeta,
 )
 from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.division import divide
 from gradwire_server.lowering.widths import in_double
 
 
@@ -26,8 +29,8 @@ def _polygamma(x: jax.Array, *, n: int) -> jax.Array:
 
 
 def _logit(x: jax.Array) -> jax.Array:
-    """JAX's has a finite derivative outside of 0 to 1, where there is no value."""
-    return special.logit(x) * jnp.where((x >= 0) & (x <= 1), 1, jnp.nan).astype(x.dtype)
+    """Its derivative has a finite formula outside of 0 to 1, where there is no value."""
+    return hyperbolic.logit(x) * jnp.where((x >= 0) & (x <= 1), 1, jnp.nan).astype(x.dtype)
 
 
 def _sinc(x: jax.Array) -> jax.Array:
@@ -38,8 +41,13 @@ def _sinc(x: jax.Array) -> jax.Array:
     for k in range(13, -1, -1):
         series = (-1) ** k / math.factorial(2 * k + 1) + series * square
 
-    away = math.pi * jnp.where(near, 1, x)
-    return jnp.where(near, series, jnp.sin(away) / away)
+    # sin(πx) = ±sin(π(x - n)) for the nearest integer n: a product πx of a large x
+    # has no digit of its fraction.
+    away = jnp.where(near, 1, x)
+    whole = lax.stop_gradient(jnp.round(jnp.real(away)))
+    sign = 1 - 2 * jnp.abs(jnp.remainder(whole, 2)).astype(x.dtype)
+    sine = jnp.sin(math.pi * (away - whole.astype(x.dtype)))
+    return jnp.where(near, series, divide(sign * sine, math.pi * away))
 
 
 LOWERINGS: dict[str, Lowering] = {
@@ -53,7 +61,7 @@ LOWERINGS: dict[str, Lowering] = {
     "special.erfcinv": in_double(normal.erfcinv),
     "special.erfcx": in_double(normal.erfcx),
     "special.erfinv": special.erfinv,
-    "special.expit": special.expit,
+    "special.expit": hyperbolic.expit,
     "special.gamma": in_double(gamma.gamma),
     "special.gammainc": incomplete_gamma.gammainc,
     "special.gammaincc": incomplete_gamma.gammaincc,
