@@ -48,7 +48,8 @@ def _scaled_power(a: jax.Array, x: jax.Array) -> jax.Array:
     large = a > 10
     big, small = jnp.where(large, a, 20), jnp.where(large, 1, a)
     value = jnp.where(large, x, 1)
-    far = jnp.exp(-big * minus_log1p((value - big) / big, value / big) - stirling_series(big))
+    ratio = jnp.maximum(value / big, 1e-300)  # or its logarithm were infinite for a = 1e300
+    far = jnp.exp(-big * minus_log1p((value - big) / big, ratio) - stirling_series(big))
     near = jnp.exp(special.xlogy(small, x) - x - gammaln_of_1_plus(small))
     return jnp.where(large, far / jnp.sqrt(2 * math.pi * big), near)
 
