@@ -241,6 +241,11 @@ class OpDef:
             ``...`` after a name that repeats, brackets around what may be left out.
         dtypes: The class of dtypes it works in, as ``DTYPE_CLASSES`` has it; what
             its attributes and positions must be besides is the rule's to say.
+        domain: For which operands a special function is computed; outside of
+            them it is NaN, or infinite where ``doc`` says so.
+        accuracy: The errors in float64 of its value and of its derivatives to
+            order 3 there, relative to themselves or to what one such change
+            of an operand does to them, whichever is greater.
     """
 
     name: str
@@ -265,6 +270,8 @@ class OpDef:
     window_elements: Callable[[Call, Sequence[TensorType]], int] | None = None
     operands: str = ""
     dtypes: str = ""
+    domain: str = ""
+    accuracy: tuple[float, float] | None = None
 
     @property
     def function_range(self) -> tuple[int, int]:
