@@ -54,6 +54,14 @@ help:
 		--editable '.[deploy]'
 	@touch $@
 
+# Apart from .venv, because torch is 200 MB, and 5 GB where it brings CUDA.
+.venv-outside/installed: pyproject.toml scripts/make-venv
+	@scripts/make-venv .venv-outside
+	@echo 'Installing gradwire[outside] into .venv-outside; the first time takes a minute or two.'
+	@.venv-outside/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[outside]'
+	@touch $@
+
 demo: .venv/installed-demo
 	$(BIN)/python examples/demo.py
 

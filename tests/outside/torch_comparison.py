@@ -1,0 +1,181 @@
+"""Holds one operator in one dtype against PyTorch, and says where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+import gradwire as gw
+from gradwire.trees import flatten
+from outside.in_process import run_all
+from outside.torch_arrays import ARRAYS
+from outside.torch_elementwise import ELEMENTWISE
+from outside.torch_linalg import LINALG
+from outside.torch_nn import LAYERS
+from outside.torch_samples import Answers, Sample, Theirs, operators, quiet, samples
+from outside.torch_words import NotOfferedError, Pair
+
+WORDS: dict[str, Callable[..., Any] | Pair] = {**ELEMENTWISE, **ARRAYS, **LINALG, **LAYERS}
+
+WIDE = {"float32": "float64", "complex64": "complex128"}
+COUNTS = {"float64": 5, "complex128": 3, "float32": 2, "int64": 2}
+"""How many samples of an operator are compared in each dtype."""
+
+# Of the largest element: value, first derivatives, second.
+TOLERANCES = {
+    "float64": (1e-10, 1e-8, 1e-6),
+    "complex128": (1e-10, 1e-8, 1e-6),
+    "float32": (1e-4, 1e-3, 1e-2),
+    "int64": (1e-10, 1e-10, 1e-10),
+}
+FINITE_DIFFERENCE = 1e-5
+
+FIRST = ("jvp", "vjp")
+SECOND = ("forward over reverse", "reverse over reverse")
+
+
+def words_for(name: str) -> Callable[..., Any] | Pair | None:
+    """Returns how an operator is written, if it is."""
+    return WORDS.get(name, WORDS.get(name.split("|")[0]))
+
+
+@dataclass
+class Report:
+    """What came of an operator in a dtype.
+
+    Attributes:
+        compared: The number of comparisons.
+        left_out: What samples need that gradwire has no word for.
+        differences: The numbers of the samples that differ, for each quantity.
+        notes: What was found there.
+    """
+
+    compared: int = 0
+    left_out: list[str] = field(default_factory=list)
+    differences: dict[str, list[int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def differs(self, what: str, sample: int, note: str) -> None:
+        """Notes a difference."""
+        self.differences.setdefault(what, []).append(sample)
+        self.notes.append(f"{what}, sample {sample}: {note}")
+
+
+def compare(name: str, dtype: str) -> Report:
+    """Compares the samples of an operator."""
+    report = Report()
+    words = words_for(name)
+    assert words is not None
+    ours, observe = (words.ours, words.theirs) if isinstance(words, Pair) else (words, None)
+    with quiet():
+        chosen = samples(operators()[name], getattr(torch, dtype), COUNTS[dtype])
+        wide = getattr(torch, WIDE.get(dtype, dtype))
+        wanted = [
+            Theirs(sample, observe, wide).answers(np.random.default_rng(number))
+            for number, sample in enumerate(chosen)
+        ]
+    pending = [(n, s, w) for n, (s, w) in enumerate(zip(chosen, wanted, strict=True))]
+    calls = [(n, s, w, _program(ours, s, w, dtype)) for n, s, w in pending]
+    try:
+        answers = run_all([call for *_, call in calls])
+        results = [(n, w, a) for (n, _, w, _), a in zip(calls, answers, strict=True)]
+    except Exception:  # noqa: BLE001  # one by one, to see which it was
+        results = list(_one_by_one(calls, report))
+    for number, want, got in results:
+        _compare(report, number, want, got, dtype)
+    return report
+
+
+def _one_by_one(calls: Sequence[Any], report: Report) -> Any:
+    for number, _, want, call in calls:
+        try:
+            yield number, want, run_all([call])[0]
+        except NotOfferedError as error:
+            report.left_out.append(str(error))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is reported
+            report.differs("refused", number, f"{type(error).__name__}: {str(error)[:300]}")
+
+
+def _program(
+    ours: Callable[..., Any], sample: Sample, want: Answers, dtype: str
+) -> tuple[Callable[..., Any], list[Any]]:
+    """Returns the function of (point, tangents, cotangents) and its arguments."""
+    point = sample.arrays()
+    second = dtype not in WIDE
+    narrow = {"f": np.float32, "c": np.complex64} if dtype in WIDE else {}
+
+    def fit(x: Any) -> Any:
+        return np.asarray(x, narrow.get(x.dtype.kind, x.dtype))
+
+    tangents = [np.asarray(t, x.dtype) for t, x in zip(want.tangents, point, strict=True)]
+    cotangents = [fit(u) for u in want.cotangents]
+
+    def f(*moving: Any) -> tuple[Any, ...]:
+        return tuple(flatten(sample.call(ours, moving, ours=True))[0])
+
+    def inexact(*moving: Any) -> tuple[Any, ...]:
+        return tuple(y for y in f(*moving) if y.dtype.kind in "fc")
+
+    def derivatives(moving: Any, tangents: Any, cotangents: Any) -> Any:
+        pulled = partial(_pulled, inexact, cotangents)
+        first = [f(*moving), gw.jvp(inexact, moving, tangents)[1], pulled(*moving)]
+        if not second:
+            return first
+        return [*first, gw.jvp(pulled, moving, tangents)[1], gw.vjp(pulled, moving, tangents)[1]]
+
+    if want.vjp is None:
+        return (lambda moving: [f(*moving)]), [tuple(point)]
+    return derivatives, [tuple(point), tuple(tangents), tuple(cotangents)]
+
+
+def _pulled(f: Callable[..., Any], cotangents: Any, *moving: Any) -> Any:
+    return gw.vjp(f, moving, cotangents)[1]
+
+
+def _compare(report: Report, number: int, want: Answers, got: list[Any], dtype: str) -> None:
+    value, first, second = TOLERANCES[dtype]
+    if want.loose:
+        second = max(second, FINITE_DIFFERENCE)
+    parts: list[tuple[str, list[Any] | None, float, int]] = [
+        ("value", want.values, value, len(want.values))
+    ]
+    if want.vjp is not None:
+        parts += [
+            ("jvp", want.jvp, first, len(want.cotangents)),
+            ("vjp", want.vjp, first, len(want.vjp)),
+        ]
+        if dtype not in WIDE:
+            parts += [(what, want.second, second, len(want.vjp)) for what in SECOND]
+    if len(got) != sum(size for *_, size in parts):
+        report.differs("value", number, f"{len(got)} results in all")
+        return
+    for what, theirs, tolerance, size in parts:
+        ours, got = got[:size], got[size:]
+        if theirs is None:
+            continue
+        report.compared += 1
+        note = _difference(ours, theirs, tolerance)
+        if note:
+            report.differs(what, number, note)
+
+
+def _difference(ours: Sequence[Any], theirs: Sequence[Any], tolerance: float) -> str:
+    """Says how arrays differ by more than a tolerance of the largest element; empty if not."""
+    for place, (a, b) in enumerate(zip(map(np.asarray, ours), theirs, strict=True)):
+        if a.shape != b.shape:
+            return f"{place}: shape {a.shape}, theirs {b.shape}"
+        if a.dtype.kind != b.dtype.kind and "c" not in (a.dtype.kind, b.dtype.kind):
+            return f"{place}: dtype {a.dtype}, theirs {b.dtype}"
+        finite = np.abs(b[np.isfinite(b)])
+        scale = max(float(finite.max(initial=0)), 1e-3 if b.dtype.kind in "fc" else 0)
+        try:
+            np.testing.assert_allclose(a, b, tolerance, tolerance * scale)
+        except AssertionError as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            return f"{place} of {b.shape}: " + " | ".join(lines[1:9])
+    return ""
