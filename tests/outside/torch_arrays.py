@@ -24,7 +24,7 @@ def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
     def reduce(x: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
         if dtype is not None:
             not_offered("dtype")
-        return function(x, axis=_axis(dim), keepdims=keepdim)
+        return function(x, axis=_axis(dim) if x.ndim else None, keepdims=keepdim)
 
     return reduce
 
@@ -78,6 +78,13 @@ def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(x, axis=dim) if x.ndim else +x
 
     return run
+
+
+def _logsumexp(x: Any, dim: Any, keepdim: bool = False) -> Any:
+    if x.dtype.kind == "c":
+        not_offered("complex")
+    axes = tuple(np.atleast_1d(dim).tolist()) if x.ndim else ()
+    return ops.logsumexp(x, axis=axes or tuple(range(x.ndim)), keepdims=keepdim)
 
 
 def _diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
@@ -333,7 +340,7 @@ def _movedim(x: Any, source: Any, destination: Any) -> Any:
     return np.moveaxis(x, source, destination)
 
 
-def _linspace(start: Any, end: Any, steps: int) -> Any:
+def _linspace(start: Any, end: Any, steps: int, **options: Any) -> Any:
     return np.linspace(start, end, steps)
 
 
@@ -373,8 +380,8 @@ ARRAYS: dict[str, Callable[..., Any] | Pair] = {
     "amax": _reduction(np.max),
     "amin": _reduction(np.min),
     "aminmax": lambda x, dim=None, keepdim=False: (
-        np.min(x, axis=dim, keepdims=keepdim),
-        np.max(x, axis=dim, keepdims=keepdim),
+        _reduction(np.min)(x, dim, keepdim),
+        _reduction(np.max)(x, dim, keepdim),
     ),
     "any": _reduction(np.any),
     "argmax": _reduction(np.argmax),
@@ -397,7 +404,7 @@ ARRAYS: dict[str, Callable[..., Any] | Pair] = {
     "sum": _reduction(np.sum),
     "var": _spread(np.var),
     "var_mean": lambda x, *args, **kw: (_spread(np.var)(x, *args, **kw), _mean_like(x, *args, **kw)),
-    "logsumexp": lambda x, dim, keepdim=False: ops.logsumexp(x, axis=_axis(dim), keepdims=keepdim),
+    "logsumexp": _logsumexp,
     "logcumsumexp": _running(ops.cumulative_logsumexp),
     "cummax": Pair(_running(ops.cumulative_max), _first),
     "cummin": Pair(_running(ops.cumulative_min), _first),
@@ -465,7 +472,7 @@ ARRAYS: dict[str, Callable[..., Any] | Pair] = {
     "nn.functional.channel_shuffle": _channel_shuffle,
     "nn.functional.pixel_shuffle": _pixel_shuffle,
     "nn.functional.pixel_unshuffle": _pixel_unshuffle,
-    "ones_like": np.ones_like,
+    "ones_like": lambda x, **options: np.ones_like(x),
     "permute": _permuted,
     "permute_copy": _permuted,
     "ravel": np.ravel,
@@ -505,7 +512,7 @@ ARRAYS: dict[str, Callable[..., Any] | Pair] = {
     "vsplit": lambda x, at: tuple(np.vsplit(x, at)),
     "vstack": np.vstack,
     "zero_": np.zeros_like,
-    "zeros_like": np.zeros_like,
+    "zeros_like": lambda x, **options: np.zeros_like(x),
     "linspace": _linspace,
     # Positions.
     "__getitem__": _subscript,

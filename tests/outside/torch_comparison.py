@@ -22,7 +22,9 @@ from outside.torch_words import NotOfferedError, Pair
 
 WORDS: dict[str, Callable[..., Any] | Pair] = {**ELEMENTWISE, **ARRAYS, **LINALG, **LAYERS}
 
-WIDE = {"float32": "float64", "complex64": "complex128"}
+NARROW = ("float32",)
+"""What is compared with double precision, and to first order."""
+
 COUNTS = {"float64": 5, "complex128": 3, "float32": 2, "int64": 2}
 """How many samples of an operator are compared in each dtype."""
 
@@ -37,6 +39,37 @@ FINITE_DIFFERENCE = 1e-5
 
 FIRST = ("jvp", "vjp")
 SECOND = ("forward over reverse", "reverse over reverse")
+
+
+def _hermitian(f: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Any:
+    return f(x + np.conj(x.mT), *args, **kwargs)
+
+
+def _triangular(
+    f: Callable[..., Any], *args: Any, upper: bool = False, idx: int = 0, **kwargs: Any
+) -> Any:
+    part = np.triu(args[idx]) if upper else np.tril(args[idx])
+    return f(*args[:idx], part, *args[idx + 1 :], upper, **kwargs)
+
+
+def _unit_triangular(
+    f: Callable[..., Any], *args: Any, upper: bool = False, idx: int = 0, **kwargs: Any
+) -> Any:
+    x = args[idx]
+    part = (np.triu(x, 1) if upper else np.tril(x, -1)) + np.eye(x.shape[-1])
+    return f(*args[:idx], part, *args[idx + 1 :], upper, **kwargs)
+
+
+def _plain(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return f(*args, **kwargs)
+
+
+_WRAPPERS = {
+    "gradcheck_wrapper_hermitian_input": _hermitian,
+    "gradcheck_wrapper_triangular_input": _triangular,
+    "gradcheck_wrapper_triangular_input_real_positive_diagonal": _unit_triangular,
+}
+"""What OpInfo makes of an argument first, so that it is symmetric wherever it moves to."""
 
 
 def words_for(name: str) -> Callable[..., Any] | Pair | None:
@@ -74,9 +107,8 @@ def compare(name: str, dtype: str) -> Report:
     ours, observe = (words.ours, words.theirs) if isinstance(words, Pair) else (words, None)
     with quiet():
         chosen = samples(operators()[name], getattr(torch, dtype), COUNTS[dtype])
-        wide = getattr(torch, WIDE.get(dtype, dtype))
         wanted = [
-            Theirs(sample, observe, wide).answers(np.random.default_rng(number))
+            Theirs(sample, observe).answers(np.random.default_rng(number))
             for number, sample in enumerate(chosen)
         ]
     pending = [(n, s, w) for n, (s, w) in enumerate(zip(chosen, wanted, strict=True))]
@@ -106,8 +138,8 @@ def _program(
 ) -> tuple[Callable[..., Any], list[Any]]:
     """Returns the function of (point, tangents, cotangents) and its arguments."""
     point = sample.arrays()
-    second = dtype not in WIDE
-    narrow = {"f": np.float32, "c": np.complex64} if dtype in WIDE else {}
+    second = dtype not in NARROW
+    narrow = {"f": np.float32, "c": np.complex64} if dtype in NARROW else {}
 
     def fit(x: Any) -> Any:
         return np.asarray(x, narrow.get(x.dtype.kind, x.dtype))
@@ -115,11 +147,15 @@ def _program(
     tangents = [np.asarray(t, x.dtype) for t, x in zip(want.tangents, point, strict=True)]
     cotangents = [fit(u) for u in want.cotangents]
 
+    wrapper = _WRAPPERS.get(getattr(sample.info.gradcheck_wrapper, "__name__", ""), _plain)
+
     def f(*moving: Any) -> tuple[Any, ...]:
-        return tuple(flatten(sample.call(ours, moving, ours=True))[0])
+        return tuple(flatten(sample.call(partial(wrapper, ours), moving, ours=True))[0])
 
     def inexact(*moving: Any) -> tuple[Any, ...]:
-        return tuple(y for y in f(*moving) if y.dtype.kind in "fc")
+        outputs = [y for y in f(*moving) if y.dtype.kind in "fc"]
+        # NumPy's `cov` of float32 is float64.
+        return tuple(y.astype(u.dtype) for y, u in zip(outputs, cotangents, strict=True))
 
     def derivatives(moving: Any, tangents: Any, cotangents: Any) -> Any:
         pulled = partial(_pulled, inexact, cotangents)
@@ -149,7 +185,7 @@ def _compare(report: Report, number: int, want: Answers, got: list[Any], dtype: 
             ("jvp", want.jvp, first, len(want.cotangents)),
             ("vjp", want.vjp, first, len(want.vjp)),
         ]
-        if dtype not in WIDE:
+        if dtype not in NARROW:
             parts += [(what, want.second, second, len(want.vjp)) for what in SECOND]
     if len(got) != sum(size for *_, size in parts):
         report.differs("value", number, f"{len(got)} results in all")

@@ -194,6 +194,11 @@ def _slogdet(x: Any) -> Any:
     return tuple(np.linalg.slogdet(x))
 
 
+def _logdet(x: Any) -> Any:
+    sign, size = np.linalg.slogdet(x)
+    return size + np.log(sign) if x.dtype.kind == "c" else size + 0 * np.log(sign)
+
+
 def _lstsq(a: Any, b: Any, rcond: Any = None, driver: Any = None) -> Any:
     if b.ndim < a.ndim:
         not_offered("a batch of vectors")
@@ -292,7 +297,7 @@ LINALG: dict[str, Callable[..., Any] | Pair] = {
     ),
     "linalg.vecdot": lambda x, y, dim=-1: np.vecdot(x, y, axis=dim),
     "linalg.vector_norm": _vector_norm,
-    "logdet": lambda x: np.linalg.slogdet(x)[1],
+    "logdet": _logdet,
     "matmul": np.matmul,
     "matrix_exp": ops.linalg.expm,
     "mm": np.matmul,

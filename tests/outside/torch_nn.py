@@ -33,6 +33,8 @@ def _conv(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
+    if x.dtype.kind == "c":
+        not_offered("complex")
     count = weight.ndim - 2
     lone = x.ndim == count + 1
     dilation = _each(dilation, count)
@@ -73,7 +75,7 @@ def _conv_transpose(
 ) -> Any:
     count = weight.ndim - 2
     lone = x.ndim == count + 1
-    if any(_each(output_padding, count)):
+    if any(_each(output_padding, count)) or x.dtype.kind == "c":
         not_offered("output_padding")
     y = ops.nn.conv_transpose(
         x[None] if lone else x,
@@ -269,7 +271,8 @@ def _layer_norm(
 def _rms_norm(x: Any, shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
     axes = tuple(range(-len(shape), 0))
     eps = float(np.finfo(x.dtype).eps) if eps is None else eps
-    return _affine(x / np.sqrt(np.mean(np.abs(x) ** 2, axis=axes, keepdims=True) + eps), weight, None)
+    # PyTorch squares complex numbers without a conjugate.
+    return _affine(x / np.sqrt(np.mean(x**2, axis=axes, keepdims=True) + eps), weight, None)
 
 
 def _group_norm(
@@ -325,7 +328,8 @@ def _cosine_similarity(x: Any, y: Any, dim: int = 1, eps: float = 1e-8) -> Any:
 
 
 def _normalize(x: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
-    size = np.linalg.norm(x, ord=p, axis=dim, keepdims=True)
+    axes = {"axis": (dim,)} if x.ndim else {"axis": ()}
+    size = ops.linalg.vector_norm(x, ord=p, keepdims=True, **axes)
     return x / np.maximum(size, eps)
 
 
@@ -456,8 +460,10 @@ def _embedding(weight_index: Any, weight: Any, padding_idx: Any = None, **option
 
 
 def _multi_margin(x: Any, y: Any, p: int = 1, margin: float = 1.0, weight: Any = None) -> Any:
-    rows = x if x.ndim > 1 else x[None]
+    rows = np.atleast_2d(x)
     y = np.atleast_1d(y)
+    if len(y) != rows.shape[0]:
+        not_offered("one row")
     picked = np.take_along_axis(rows, y[:, None], 1)
     slack = np.maximum(margin - picked + rows, 0.0) ** p
     if weight is not None:
