@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradwire.errors import InvalidProgramError
 from gradwire.trace.traced import UFUNCS
 from outside.in_process import run_all
 
@@ -28,7 +29,12 @@ ULPS = {"f": 64, "c": 512}
 
 @cache
 def ends(dtype: str) -> Any:
-    """Numbers of a dtype: usual ones, zeros of both signs, the largest, the smallest, NaN."""
+    """Numbers of a dtype: usual ones, zeros of both signs, the largest, the smallest, NaN.
+
+    Complex ones are finite: at infinities and on cuts the libraries of C, which
+    NumPy asks, differ among themselves; what the Array API standard says of
+    those is tested apart.
+    """
     kind = np.dtype(dtype)
     if kind.kind == "b":
         return np.array([False, True])
@@ -39,8 +45,16 @@ def ends(dtype: str) -> Any:
         info = np.finfo(kind)
         positive = [0.0, 0.5, 1.0, 1.5, 2.0, 3.25, 10.0, float(info.max), float(info.tiny), np.inf]
         return np.array([*positive, *(-x for x in positive), np.nan], kind)
-    parts = (0.0, -0.0, 0.5, -1.5, 3.25, np.inf, -np.inf, np.nan)
-    return np.array([complex(x, y) for x, y in itertools.product(parts, parts)], kind)
+    parts = (0.5, -1.5, 3.25, -0.125, 10.0, 0.0)
+    numbers = [complex(x, y) for x, y in itertools.product(parts, parts[:-1])]
+    return np.array([*numbers, complex(np.nan, np.nan)], kind)
+
+
+NOT_OFFERED = {
+    name: "complex numbers have no order here; NumPy goes by the real part first"
+    for name in ("fmax", "fmin", "greater", "greater_equal", "less", "less_equal")
+    + ("maximum", "minimum")
+}
 
 
 def _operands(ufunc: np.ufunc, dtypes: tuple[str, ...]) -> list[Any]:
@@ -49,7 +63,9 @@ def _operands(ufunc: np.ufunc, dtypes: tuple[str, ...]) -> list[Any]:
     x, y = ends(dtypes[0]), ends(dtypes[-1])
     if ufunc.signature:
         x, y = x[:, None], y[None, :]
-        return {"matvec": [x, y[:, :1]], "vecmat": [x[:, :1], y]}.get(ufunc.__name__, [x, y.T[:1].T])
+        return {"matvec": [x, y[:, :1]], "vecmat": [x[:, :1], y]}.get(
+            ufunc.__name__, [x, y.T[:1].T]
+        )
     if "c" in x.dtype.kind + y.dtype.kind:
         x, y = x[::3], y[::3]
     return list(np.meshgrid(x, y, indexing="ij"))
@@ -72,7 +88,11 @@ UFUNCS_BY_NAME = {
 """Those of elements; the products are among the expressions."""
 
 
-def _difference(got: Any, want: Any) -> str:
+ANY_ZERO = frozenset({"fmax", "fmin", "maximum", "minimum"})
+"""Of 0.0 and -0.0 NumPy takes the one or the other, by the place in the array."""
+
+
+def _difference(got: Any, want: Any, any_zero: bool) -> str:
     if got.dtype != want.dtype:
         return f"dtype {got.dtype}, NumPy's {want.dtype}"
     if got.shape != want.shape:
@@ -85,15 +105,17 @@ def _difference(got: Any, want: Any) -> str:
             if want.dtype.kind == "c":
                 parts = [(got.real, want.real), (got.imag, want.imag)]
             size = np.abs(want)
+            anyhow = any_zero or want.dtype.kind == "c"
             same = np.ones(want.shape, bool)
             for ours, theirs in parts:
-                exact = (ours == theirs) & (np.signbit(ours) == np.signbit(theirs))
+                signed = np.signbit(ours) == np.signbit(theirs)
+                exact = (ours == theirs) & (signed | anyhow)
                 nan = np.isnan(ours) & np.isnan(theirs)
                 scale = np.where(np.isfinite(size), size, np.abs(theirs))
                 eps = np.finfo(theirs.dtype).eps * ULPS[want.dtype.kind]
                 close = np.abs(ours - theirs) <= eps * scale + np.finfo(theirs.dtype).tiny
                 zero = (ours == 0) & (theirs == 0)
-                same &= exact | nan | (close & ~zero)
+                same &= exact | nan | (close & (~zero | anyhow))
     wrong = np.argwhere(~same)
     return f"{len(wrong)} of {same.size}, first at {wrong[0].tolist()}" if len(wrong) else ""
 
@@ -116,11 +138,14 @@ def test_ufunc_of_every_dtype(name: str) -> None:
         for run in runs:
             try:
                 done.append((run, run_all([(ufunc, run[1])])[0]))
+            except InvalidProgramError as error:
+                if name not in NOT_OFFERED or not any("complex" in d for d in run[0]):
+                    problems.append(f"{run[0]}: {str(error)[:120]}")
             except Exception as error:  # noqa: BLE001  # whatever it is, it is reported
                 problems.append(f"{run[0]}: {type(error).__name__}: {str(error)[:120]}")
     for (dtypes, operands, want), got in done:
         for ours, theirs in zip(got, want, strict=True):
-            note = _difference(np.asarray(ours), theirs)
+            note = _difference(np.asarray(ours), theirs, name in ANY_ZERO)
             if note:
                 at = tuple(np.argwhere(_unequal(np.asarray(ours), theirs))[:1].ravel())
                 shown = [x[at] for x in operands] if "first" in note else ""
@@ -130,7 +155,7 @@ def test_ufunc_of_every_dtype(name: str) -> None:
         try:
             run_all([(ufunc, operands)])
             problems.append(f"{dtypes}: NumPy refuses")
-        except Exception:  # noqa: BLE001, S110  # as it should
+        except Exception:  # noqa: BLE001  # as it should
             pass
     assert not problems, "\n".join([name, *problems])
 
@@ -140,4 +165,5 @@ def _unequal(got: Any, want: Any) -> Any:
         return got != want
     with np.errstate(all="ignore"):
         equal = np.isclose(got, want, 1e-3 if want.itemsize < 8 else 1e-9, 0, equal_nan=True)
-        return ~equal | ((got == 0) & (want == 0) & (np.signbit(got.real) != np.signbit(want.real)))
+        other = (got == 0) & (want == 0) & (np.signbit(got.real) != np.signbit(want.real))
+        return ~equal | (other & (want.dtype.kind == "f"))

@@ -21,8 +21,20 @@ ops = gw.ops
 # the error allowed, relative to the value. The tables are Boost's, but for the
 # two of `local`, which mpmath made.
 TABLES: tuple[tuple[str, Callable[..., Any], tuple[int, ...], int, float], ...] = (
-    ("boost/beta_exp_data_ipp-beta_exp_data", lambda a, b: np.exp(ops.special.betaln(a, b)), (0, 1), 2, 1e-11),
-    ("boost/beta_med_data_ipp-beta_med_data", lambda a, b: np.exp(ops.special.betaln(a, b)), (0, 1), 2, 1e-11),
+    (
+        "boost/beta_exp_data_ipp-beta_exp_data",
+        lambda a, b: np.exp(ops.special.betaln(a, b)),
+        (0, 1),
+        2,
+        1e-11,
+    ),
+    (
+        "boost/beta_med_data_ipp-beta_med_data",
+        lambda a, b: np.exp(ops.special.betaln(a, b)),
+        (0, 1),
+        2,
+        1e-11,
+    ),
     ("boost/ibeta_small_data_ipp-ibeta_small_data", special.betainc, (0, 1, 2), 5, 1e-11),
     ("boost/ibeta_data_ipp-ibeta_data", special.betainc, (0, 1, 2), 5, 1e-11),
     ("boost/ibeta_int_data_ipp-ibeta_int_data", special.betainc, (0, 1, 2), 5, 1e-11),
@@ -80,9 +92,7 @@ def _assert_near(got: Any, want: Any, tolerance: float, points: Any) -> None:
     apart = np.abs(got - want) > tolerance * np.abs(want) + ABSOLUTE
     wrong = apart & ~(got == want) | (np.isnan(got) != np.isnan(want))
     place = np.flatnonzero(wrong)[:5]
-    lines = [
-        f"at {[float(p[i]) for p in points]}: {got[i]}, should be {want[i]}" for i in place
-    ]
+    lines = [f"at {[float(p[i]) for p in points]}: {got[i]}, should be {want[i]}" for i in place]
     assert not wrong.any(), f"{wrong.sum()} of {len(got)} wrong\n" + "\n".join(lines)
 
 
@@ -116,7 +126,9 @@ def test_values_are_those_of_scipys_tables(
 
 WIDE = np.concatenate([[0.0], *(s * np.logspace(-3, e, 15) for s, e in ((1, 2.5), (-1, 1.4)))])
 POSITIVE = np.logspace(-3, 2.5, 30)
-UNIT = np.concatenate([np.logspace(-8, -1, 8), np.linspace(0.15, 0.85, 8), 1 - np.logspace(-1, -8, 8)])
+UNIT = np.concatenate(
+    [np.logspace(-8, -1, 8), np.linspace(0.15, 0.85, 8), 1 - np.logspace(-1, -8, 8)]
+)
 
 
 def _ndtr(x: Any) -> Any:

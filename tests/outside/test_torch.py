@@ -28,9 +28,11 @@ def _runs() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "dtype"), _runs())
 def test_operator(name: str, dtype: str) -> None:
-    """Value, jvp, vjp and both second derivatives are PyTorch's, but for the list of differences."""
+    """Value, jvp, vjp and both second derivatives are PyTorch's, but for what is listed."""
     report = compare(name, dtype)
-    listed = {d.what: d.samples[dtype] for d in DIFFERENCES if d.name == name and dtype in d.samples}
+    listed = {
+        d.what: d.samples[dtype] for d in DIFFERENCES if d.name == name and dtype in d.samples
+    }
     found = {what: tuple(numbers) for what, numbers in report.differences.items()}
     stale = {what: numbers for what, numbers in listed.items() if what not in found}
     assert not stale, f"{name} in {dtype} no longer differs: drop it from the list: {stale}"

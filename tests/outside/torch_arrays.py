@@ -117,7 +117,7 @@ def _flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
         return np.reshape(x, (1,))
     start, end = start_dim % x.ndim, end_dim % x.ndim
     length = int(np.prod(x.shape[start : end + 1]))
-    return np.reshape(x, x.shape[:start] + (length,) + x.shape[end + 1 :])
+    return np.reshape(x, (*x.shape[:start], length, *x.shape[end + 1 :]))
 
 
 def _unflatten(x: Any, dim: int, sizes: Sequence[int]) -> Any:
@@ -185,7 +185,9 @@ def _scattering(update: Callable[..., Any]) -> Callable[..., Any]:
 def _scatter_reduce(update: Callable[..., Any]) -> Callable[..., Any]:
     scatter = _scattering(update)
 
-    def reduce(x: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool = True) -> Any:
+    def reduce(
+        x: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool = True
+    ) -> Any:
         return scatter(x, dim, index, src, include_self=include_self)
 
     return reduce
@@ -239,7 +241,7 @@ def _diagonal_places(x: Any, offset: int, dim1: int, dim2: int) -> tuple[Any, ..
 
 def _diagonal_scatter(x: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     dim1, dim2 = dim1 % x.ndim, dim2 % x.ndim
-    if abs(dim1 - dim2) != 1 or x.ndim > 2 and min(dim1, dim2) != x.ndim - 2:
+    if abs(dim1 - dim2) != 1 or (x.ndim > 2 and min(dim1, dim2) != x.ndim - 2):
         not_offered("axes that are not the last")
     return ops.index_set(x, _diagonal_places(x, offset, dim1, dim2), src)
 
@@ -295,7 +297,7 @@ def _gradient(x: Any, spacing: Any = None, dim: Any = None, edge_order: int = 1)
 def _cov(x: Any, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
     if fweights is not None or aweights is not None:
         not_offered("weights")
-    if x.ndim < 2 and x.size <= correction or x.ndim == 2 and x.shape[1] <= correction:
+    if (x.ndim < 2 and x.size <= correction) or (x.ndim == 2 and x.shape[1] <= correction):
         not_offered("no divisor above 0")
     return np.cov(x, ddof=correction)
 
@@ -306,7 +308,8 @@ def _renorm(x: Any, p: float, dim: int, maxnorm: float) -> Any:
     return np.where(size > maxnorm, x * (maxnorm / (size + 1e-7)), x)
 
 
-def _pixel_shuffle(x: Any, r: int) -> Any:
+def _pixel_shuffle(x: Any, upscale_factor: int) -> Any:
+    r = upscale_factor
     *lead, c, h, w = x.shape
     n = len(lead)
     y = np.reshape(x, (*lead, c // r**2, r, r, h, w))
@@ -314,7 +317,8 @@ def _pixel_shuffle(x: Any, r: int) -> Any:
     return np.reshape(np.transpose(y, order), (*lead, c // r**2, h * r, w * r))
 
 
-def _pixel_unshuffle(x: Any, r: int) -> Any:
+def _pixel_unshuffle(x: Any, downscale_factor: int) -> Any:
+    r = downscale_factor
     *lead, c, h, w = x.shape
     n = len(lead)
     y = np.reshape(x, (*lead, c, h // r, r, w // r, r))
@@ -400,10 +404,16 @@ ARRAYS: dict[str, Callable[..., Any] | Pair] = {
         x, q, axis=dim, keepdims=keepdim, method=interpolation
     ),
     "std": _spread(np.std),
-    "std_mean": lambda x, *args, **kw: (_spread(np.std)(x, *args, **kw), _mean_like(x, *args, **kw)),
+    "std_mean": lambda x, *args, **kw: (
+        _spread(np.std)(x, *args, **kw),
+        _mean_like(x, *args, **kw),
+    ),
     "sum": _reduction(np.sum),
     "var": _spread(np.var),
-    "var_mean": lambda x, *args, **kw: (_spread(np.var)(x, *args, **kw), _mean_like(x, *args, **kw)),
+    "var_mean": lambda x, *args, **kw: (
+        _spread(np.var)(x, *args, **kw),
+        _mean_like(x, *args, **kw),
+    ),
     "logsumexp": _logsumexp,
     "logcumsumexp": _running(ops.cumulative_logsumexp),
     "cummax": Pair(_running(ops.cumulative_max), _first),
@@ -434,14 +444,16 @@ ARRAYS: dict[str, Callable[..., Any] | Pair] = {
     "chunk": _chunk,
     "clone": lambda x, memory_format=None: +x,
     "column_stack": np.column_stack,
-    "constant_pad_nd": lambda x, pad, value=0: np.pad(
-        x,
-        [(0, 0)] * (x.ndim - len(pad) // 2)
-        + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)],
-        constant_values=value,
-    )
-    if min(pad, default=0) >= 0
-    else not_offered("negative pads"),
+    "constant_pad_nd": lambda x, pad, value=0: (
+        np.pad(
+            x,
+            [(0, 0)] * (x.ndim - len(pad) // 2)
+            + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)],
+            constant_values=value,
+        )
+        if min(pad, default=0) >= 0
+        else not_offered("negative pads")
+    ),
     "contiguous": lambda x: +x,
     "diag": lambda x, diagonal=0: np.diag(x, diagonal),
     "diag_embed": _diag_embed,

@@ -97,9 +97,7 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "lerp": _lerp,
     "lgamma": special.gammaln,
     "logit": _logit,
-    "logaddexp": lambda x, y: (
-        not_offered("complex") if x.dtype.kind == "c" else np.logaddexp(x, y)
-    ),
+    "logaddexp": lambda x, y: not_offered("complex") if x.dtype.kind == "c" else np.logaddexp(x, y),
     "lt": np.less,
     "masked_fill": lambda x, mask, value: np.where(mask, value, x),
     "max|binary": np.maximum,

@@ -30,6 +30,11 @@ def _addr(c: Any, a: Any, b: Any, beta: Any = 1, alpha: Any = 1) -> Any:
     return beta * c + alpha * np.outer(a, b)
 
 
+def _cross(x: Any, y: Any, dim: int = -1) -> Any:
+    x, y = np.broadcast_arrays(x, y)
+    return np.cross(x, y, axis=dim)
+
+
 def _cdist(x: Any, y: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
     return np.linalg.norm(x[..., :, None, :] - y[..., None, :, :], ord=p, axis=-1)
 
@@ -40,6 +45,9 @@ def _pdist(x: Any, p: float = 2.0) -> Any:
 
 
 def _tensordot(x: Any, y: Any, dims: Any = 2) -> Any:
+    pairs = dims if isinstance(dims, list | tuple) else ((), ())
+    if any(x.shape[a] != y.shape[b] for a, b in zip(*pairs, strict=True)):
+        not_offered("axes of length 1 that stretch")
     return np.tensordot(x, y, dims)
 
 
@@ -75,7 +83,11 @@ def _solve(a: Any, b: Any, left: bool = True) -> Any:
 
 def _solve_rows(a: Any, b: Any) -> Any:
     """A batch of vectors, which NumPy 2 takes for a matrix."""
-    return np.linalg.solve(a, b[..., None])[..., 0] if b.shape == a.shape[:-1] else np.linalg.solve(a, b)
+    return (
+        np.linalg.solve(a, b[..., None])[..., 0]
+        if b.shape == a.shape[:-1]
+        else np.linalg.solve(a, b)
+    )
 
 
 def _cholesky_inverse(x: Any, upper: bool = False) -> Any:
@@ -140,7 +152,9 @@ def _pinv(
     return np.linalg.pinv(x, limit, hermitian=hermitian)
 
 
-def _matrix_rank(x: Any, tol: Any = None, *, rtol: Any = None, atol: Any = None, hermitian: Any = False) -> Any:
+def _matrix_rank(
+    x: Any, tol: Any = None, *, rtol: Any = None, atol: Any = None, hermitian: Any = False
+) -> Any:
     if (tol, rtol, atol) != (None, None, None):
         not_offered("tol")
     return np.linalg.matrix_rank(x, hermitian=hermitian)
@@ -254,8 +268,7 @@ LINALG: dict[str, Callable[..., Any] | Pair] = {
         lambda x, upper=False, check_errors=False: np.linalg.cholesky(x, upper=upper),
         lambda theirs: theirs[0],
     ),
-    "linalg.cond": np.linalg.cond,
-    "linalg.cross": lambda x, y, dim=-1: ops.cross(*np.broadcast_arrays(x, y), axis=dim),
+    "linalg.cross": _cross,
     "linalg.det": np.linalg.det,
     "linalg.diagonal": lambda x, offset=0, dim1=-2, dim2=-1: np.diagonal(x, offset, dim1, dim2),
     "linalg.eig": Pair(
@@ -270,9 +283,7 @@ LINALG: dict[str, Callable[..., Any] | Pair] = {
     ),
     "linalg.eigvalsh": lambda x, UPLO="L": np.linalg.eigvalsh(x, UPLO),
     "linalg.inv": np.linalg.inv,
-    "linalg.inv_ex": Pair(
-        lambda x, check_errors=False: np.linalg.inv(x), lambda theirs: theirs[0]
-    ),
+    "linalg.inv_ex": Pair(lambda x, check_errors=False: np.linalg.inv(x), lambda theirs: theirs[0]),
     "linalg.lstsq": Pair(_lstsq, lambda theirs: theirs[0]),
     "linalg.lu": _lu,
     "linalg.matrix_norm": _matrix_norm,
@@ -313,7 +324,10 @@ LINALG: dict[str, Callable[..., Any] | Pair] = {
     "vdot": np.vdot,
     "nn.functional.pdist": _pdist,
     # Fourier.
-    **{f"fft.{name}": _transform(name) for name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")},
+    **{
+        f"fft.{name}": _transform(name)
+        for name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")
+    },
     **{f"fft.{name}": _transforms(name) for name in ("fftn", "ifftn", "rfftn", "irfftn")},
     **{f"fft.{name}": _transforms(name, (-2, -1)) for name in ("fft2", "ifft2", "rfft2", "irfft2")},
     "fft.fftshift": lambda x, dim=None: np.fft.fftshift(x, dim),

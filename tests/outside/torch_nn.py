@@ -131,7 +131,9 @@ def _max_pool(
     )
 
 
-def _adaptive(pool: Callable[..., Any], count: int, x: Any, size: Any, return_indices: Any = False) -> Any:
+def _adaptive(
+    pool: Callable[..., Any], count: int, x: Any, size: Any, return_indices: Any = False
+) -> Any:
     lengths = x.shape[-count:]
     new = [o if n is None else n for n, o in zip(_each(size, count), lengths, strict=True)]
     if any(n == 0 or o % n for n, o in zip(new, lengths, strict=True)):
@@ -278,7 +280,7 @@ def _rms_norm(x: Any, shape: Sequence[int], weight: Any = None, eps: float | Non
 def _group_norm(
     x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
-    n, c = x.shape[:2]
+    n = x.shape[0]
     if 0 in x.shape:
         not_offered("nothing")
     parts = np.reshape(x, (n, groups, -1))
@@ -404,7 +406,9 @@ def _attention(
     return np.swapaxes(answer, -3, -2)
 
 
-def _interpolate(method: str, x: Any, size: Any = None, scale_factor: Any = None, **options: Any) -> Any:
+def _interpolate(
+    method: str, x: Any, size: Any = None, scale_factor: Any = None, **options: Any
+) -> Any:
     count = x.ndim - 2
     if options.get("align_corners") or scale_factor is not None:
         not_offered("align_corners")
@@ -453,10 +457,10 @@ def _prelu(x: Any, weight: Any) -> Any:
     return np.where(x > 0, x, w * x)
 
 
-def _embedding(weight_index: Any, weight: Any, padding_idx: Any = None, **options: Any) -> Any:
+def _embedding(weight: Any, index: Any, padding_idx: Any = None, **options: Any) -> Any:
     if padding_idx is not None or options.get("max_norm") is not None:
         not_offered("padding_idx")
-    return np.take(weight, weight_index, axis=0)
+    return np.take(weight, index, axis=0)
 
 
 def _multi_margin(x: Any, y: Any, p: int = 1, margin: float = 1.0, weight: Any = None) -> Any:
@@ -481,9 +485,7 @@ LAYERS: dict[str, Callable[..., Any] | Pair] = {
     **{f"nn.functional.conv{n}d": _conv for n in (1, 2, 3)},
     **{f"nn.functional.conv_transpose{n}d": _conv_transpose for n in (1, 2, 3)},
     **{f"nn.functional.avg_pool{n}d": partial(_avg_pool, n) for n in (1, 2, 3)},
-    **{
-        f"nn.functional.max_pool{n}d": Pair(partial(_max_pool, n), _first_of) for n in (1, 2, 3)
-    },
+    **{f"nn.functional.max_pool{n}d": Pair(partial(_max_pool, n), _first_of) for n in (1, 2, 3)},
     **{
         f"nn.functional.adaptive_avg_pool{n}d": partial(_adaptive, ops.nn.avg_pool, n)
         for n in (1, 2, 3)
@@ -508,7 +510,9 @@ LAYERS: dict[str, Callable[..., Any] | Pair] = {
     "nn.functional.glu": _glu,
     "nn.functional.group_norm": _group_norm,
     "nn.functional.hinge_embedding_loss": _loss(
-        lambda x, y, margin=1.0: np.where(y == 1, x, np.maximum(margin - x, 0.0))
+        lambda x, y, margin=1.0: (
+            np.where(y != -1, x, 0.0) + np.where(y != 1, np.maximum(margin - x, 0.0), 0.0)
+        )
     ),
     "nn.functional.huber_loss": _loss(_huber),
     "nn.functional.instance_norm": _instance_norm,
@@ -524,9 +528,7 @@ LAYERS: dict[str, Callable[..., Any] | Pair] = {
     "nn.functional.margin_ranking_loss": lambda x, y, target, margin=0.0, reduction="mean": (
         _reduced(np.maximum(-target * (x - y) + margin, 0.0), reduction)
     ),
-    "nn.functional.mse_loss": _loss(
-        lambda x, y, weight=None: _weighted((x - y) ** 2, weight)
-    ),
+    "nn.functional.mse_loss": _loss(lambda x, y, weight=None: _weighted((x - y) ** 2, weight)),
     "nn.functional.multi_margin_loss": _loss(_multi_margin),
     "nn.functional.multilabel_soft_margin_loss": _loss(_multilabel_soft_margin),
     "nn.functional.nll_loss": _nll,

@@ -192,9 +192,7 @@ class Theirs:
                 for x, t in zip(point, tangents, strict=True)
             ]
             pairs = [forward_ad.unpack_dual(y) for y in self._inexact(duals)]
-        return [
-            np.zeros(p.primal.shape) if p.tangent is None else _array(p.tangent) for p in pairs
-        ]
+        return [np.zeros(p.primal.shape) if p.tangent is None else _array(p.tangent) for p in pairs]
 
     def _second(
         self, point: Sequence[torch.Tensor], tangents: Sequence[Any], cotangents: Sequence[Any]
@@ -243,9 +241,7 @@ def _gradient(
         create_graph=graph,
         allow_unused=True,
     )
-    return [
-        torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True)
-    ]
+    return [torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True)]
 
 
 def _direction(rng: np.random.Generator, like: Any) -> Any:
