@@ -50,11 +50,13 @@ def ends(dtype: str) -> Any:
     return np.array([*numbers, complex(np.nan, np.nan)], kind)
 
 
-NOT_OFFERED = {
-    name: "complex numbers have no order here; NumPy goes by the real part first"
-    for name in ("fmax", "fmin", "greater", "greater_equal", "less", "less_equal")
-    + ("maximum", "minimum")
-}
+NOT_OFFERED = frozenset(
+    {"fmax", "fmin", "greater", "greater_equal", "less", "less_equal", "maximum", "minimum"}
+)
+"""Of complex numbers, which have no order here; NumPy goes by the real part first."""
+
+OFFERED_TOO = frozenset({"deg2rad", "degrees", "rad2deg", "radians"})
+"""Of complex numbers, which NumPy refuses."""
 
 
 def _operands(ufunc: np.ufunc, dtypes: tuple[str, ...]) -> list[Any]:
@@ -152,6 +154,8 @@ def test_ufunc_of_every_dtype(name: str) -> None:
                 here = (np.asarray(ours)[at], theirs[at]) if "first" in note else ""
                 problems.append(f"{dtypes}: {note}: {name}{shown} = {here}")
     for dtypes, operands, _ in refused:
+        if name in OFFERED_TOO and "complex" in dtypes[0]:
+            continue
         try:
             run_all([(ufunc, operands)])
             problems.append(f"{dtypes}: NumPy refuses")
