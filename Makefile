@@ -92,6 +92,7 @@ check: check-style check-types check-imports check-stubs check-docs check-proto
 check-style: .venv/installed-dev
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
+	$(BIN)/shellcheck $$(grep -rlI '^#!.*sh$$' .ci deploy scripts)
 
 check-types: .venv/installed-dev
 	$(BIN)/mypy

@@ -1,4 +1,4 @@
-"""Runs Python functions the way a call does, without a server: traced, checked, lowered."""
+"""Runs Python functions the way a call does, without a server: traced, checked, rewritten, lowered."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from gradwire.program_call import Static, bind, trace_program
 from gradwire.trees import flatten
 from gradwire_server.derivatives import OPERATORS
 from gradwire_server.lowering import LOWERINGS, lower_function
+from gradwire_server.rewriting import rewrite_program
 
 UNOPTIMISED = {"xla_backend_optimization_level": 0}
 """Saves a third of XLA's work on a program that runs once."""
@@ -25,9 +26,9 @@ def run_all(calls: Sequence[tuple[Callable[..., Any], Sequence[Any]]]) -> list[l
         For each call the leaves of what the function returns.
     """
     traced = [trace_program(function, tuple(arguments), {}) for function, arguments in calls]
+    checked = [rewrite_program(infer_program(t.program)) for t in traced]
     functions = [
-        lower_function(infer_program(t.program), t.program.entry, {**LOWERINGS, **OPERATORS})
-        for t in traced
+        lower_function(typed, typed.program.entry, {**LOWERINGS, **OPERATORS}) for typed in checked
     ]
     inputs = [
         bind(t, flatten((tuple(arguments), {}))[0])

@@ -6,10 +6,12 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.scipy import special
 
-from gradwire_server.lowering import incomplete
+from gradwire_server.lowering import hyperbolic, incomplete
 from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.division import divide
 from gradwire_server.lowering.incomplete import in_float32
 
 
@@ -30,8 +32,13 @@ def _sinc(x: jax.Array) -> jax.Array:
     for k in range(13, -1, -1):
         series = (-1) ** k / math.factorial(2 * k + 1) + series * square
 
-    away = math.pi * jnp.where(near, 1, x)
-    return jnp.where(near, series, jnp.sin(away) / away)
+    # sin(πx) = ±sin(π(x - n)) for the nearest integer n: a product πx of a large x
+    # has no digit of its fraction.
+    away = jnp.where(near, 1, x)
+    whole = lax.stop_gradient(jnp.round(jnp.real(away)))
+    sign = 1 - 2 * jnp.abs(jnp.remainder(whole, 2)).astype(x.dtype)
+    sine = jnp.sin(math.pi * (away - whole.astype(x.dtype)))
+    return jnp.where(near, series, divide(sign * sine, math.pi * away))
 
 
 @jax.custom_jvp
@@ -127,7 +134,7 @@ LOWERINGS: dict[str, Lowering] = {
     "special.erf": special.erf,
     "special.erfc": special.erfc,
     "special.erfinv": special.erfinv,
-    "special.expit": special.expit,
+    "special.expit": hyperbolic.expit,
     "special.gammainc": incomplete.gammainc,
     "special.gammaincc": incomplete.gammaincc,
     "special.gammaln": special.gammaln,
@@ -136,7 +143,7 @@ LOWERINGS: dict[str, Lowering] = {
     "special.i1": _i1,
     "special.i1e": _i1e,
     "special.log_ndtr": in_float32(_log_ndtr),
-    "special.logit": special.logit,
+    "special.logit": hyperbolic.logit,
     "special.ndtr": in_float32(special.ndtr),
     "special.ndtri": in_float32(special.ndtri),
     "special.polygamma": _polygamma,
