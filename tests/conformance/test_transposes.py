@@ -100,6 +100,7 @@ class Flat:
 
     def __init__(self, case: Case) -> None:
         dtype = dtype_of("float64")
+        self.op = case.op
         self.attrs = case.attrs_for(dtype)
         self.inputs = case.inputs(dtype)
         self.positions = case.positions(self.inputs)
@@ -177,6 +178,22 @@ def assert_transposed(forward: Any, reverse: Any, tolerance: float, what: str) -
     )
 
 
+def assert_all_transposed(flat: Flat, matrices: tuple[Any, Any], tolerance: float) -> None:
+    """Holds the pairs of all points equal, where the op is defined."""
+    problems = []
+    for name, forward, reverse in zip(flat.points, *map(np.asarray, matrices), strict=True):
+        try:
+            assert_transposed(forward, reverse, tolerance, name)
+        except AssertionError as error:
+            if (flat.op, name) not in OUTSIDE:
+                problems.append(str(error))
+    assert not problems, "\n".join(problems)
+
+
+OUTSIDE = {("interp", "infinite"): "the first of the rising points is infinite"}
+"""Points where an op is not defined, and why."""
+
+
 @pytest.mark.parametrize("case", _cases(Derivatives.ANY, Derivatives.FIRST))
 def test_reverse_is_the_transpose_of_forward(case: Case) -> None:
     """Column by column and row by row it is one Jacobian, whatever the operands hold."""
@@ -184,15 +201,7 @@ def test_reverse_is_the_transpose_of_forward(case: Case) -> None:
     run = jax.jit(
         jax.vmap(lambda x: (_forward(flat, x), _reverse(flat, x))), compiler_options=UNOPTIMISED
     )
-    problems = []
-    for name, forward, reverse in zip(
-        flat.points, *map(np.asarray, run(flat.stacked())), strict=True
-    ):
-        try:
-            assert_transposed(forward, reverse, 1e-9, name)
-        except AssertionError as error:
-            problems.append(str(error))
-    assert not problems, "\n".join(problems)
+    assert_all_transposed(flat, run(flat.stacked()), 1e-9)
 
 
 @pytest.mark.long
@@ -214,12 +223,4 @@ def test_second_derivatives_commute(case: Case) -> None:
         return _forward(pulled, x), rows
 
     run = jax.jit(jax.vmap(hessians), compiler_options=UNOPTIMISED)
-    problems = []
-    for name, forward, reverse in zip(
-        flat.points, *map(np.asarray, run(flat.stacked())), strict=True
-    ):
-        try:
-            assert_transposed(forward, reverse, 1e-7, name)
-        except AssertionError as error:
-            problems.append(str(error))
-    assert not problems, "\n".join(problems)
+    assert_all_transposed(flat, run(flat.stacked()), 1e-7)

@@ -1,4 +1,4 @@
-"""Runs Python functions the way a call does, without a server: traced, checked, rewritten, lowered."""
+"""Runs Python functions the way a call does, without a server: from tracing to lowering."""
 
 from __future__ import annotations
 
