@@ -84,7 +84,7 @@ FIRST: tuple[tuple[str, Mapping[str, Any], Operands, Operands], ...] = (
     ("special.gammainc", {}, [1.0, 0.0], [0.0, 1.0]),
     ("special.gammainc", {}, [2.0, INF], [0.0, 0.0]),
     ("special.gammaincc", {}, [1.0, 0.0], [0.0, -1.0]),
-    ("special.i0e", {}, [0.0], [0.0]),
+    ("special.i0e", {}, [0.0], [-1.0]),
     ("special.i1e", {}, [0.0], [HALF]),
     ("special.logit", {}, [0.0], [INF]),
     ("special.xlogy", {}, [0.0, 2.0], [np.log(2.0), 0.0]),
@@ -111,6 +111,7 @@ SECOND: tuple[tuple[str, Mapping[str, Any], Operands, int, float], ...] = (
     ("special.erf", {}, [0.0], 0, 0.0),
     ("special.i0", {}, [0.0], 0, 0.5),
     ("special.i1", {}, [1e-7], 0, 0.75 * 5e-8),  # i1''(x) = 3x/8 + O(x³)
+    ("special.i1e", {}, [0.0], 0, -1.0),  # of x/2 (1 - |x|), to the right
     ("special.sinc", {}, [0.0], 0, -(np.pi**2) / 3),
     ("special.sinc", {}, [1e-8], 0, -(np.pi**2) / 3),
 )

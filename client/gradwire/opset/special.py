@@ -166,7 +166,7 @@ OPS = (
     _special(
         "i0e",
         "x",
-        "exp(-|x|) * i0(x); derivative 0 at 0, where it has a kink.",
+        "exp(-|x|) * i0(x); the derivative at 0 is -1, the one to the right.",
         domain=_EVERYWHERE,
         accuracy=(1e-14, 1e-10),
     ),

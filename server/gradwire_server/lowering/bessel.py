@@ -73,6 +73,11 @@ def _i1_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.
     return i1(x), jnp.where(near, _i1_slope_series(jnp.where(near, x, 0)), far) * t_x
 
 
+def _side(x: jax.Array) -> jax.Array:
+    """Returns the derivative of |x|; at 0 that to the right, as everywhere in the opset."""
+    return jnp.where(x < 0, -1, 1).astype(x.dtype)
+
+
 @jax.custom_jvp
 def _inner_i0e(x: jax.Array) -> jax.Array:
     return special.i0e(x)
@@ -84,7 +89,7 @@ def _inner_i0e_jvp(
 ) -> tuple[jax.Array, jax.Array]:
     (x,), (t_x,) = primals, tangents
     value = _inner_i0e(x)
-    return value, (_inner_i1e(x) - jnp.sign(x) * value) * t_x
+    return value, (_inner_i1e(x) - _side(x) * value) * t_x
 
 
 @jax.custom_jvp
@@ -102,11 +107,11 @@ def _inner_i1e_jvp(
     scaled = jnp.exp(-jnp.abs(inside)) * _i1_slope_series(inside)
     slope = jnp.where(near, scaled, _inner_i0e(away) - _inner_i1e(away) / away)
     value = _inner_i1e(x)
-    return value, (slope - jnp.sign(x) * value) * t_x
+    return value, (slope - _side(x) * value) * t_x
 
 
 def i0e(x: jax.Array) -> jax.Array:
-    """Returns exp(-|x|) I_0(x); the derivative at 0, where it has a kink, is 0."""
+    """Returns exp(-|x|) I_0(x); the derivative at 0, where it has a kink, is -1."""
     return jnp.where(jnp.abs(x) < _FAR, _inner_i0e(_near(x)), _far(x, 0))
 
 
