@@ -223,7 +223,8 @@ class OpDef:
             differentiate them; without it every operand may go everywhere.
         runs: How often it runs its functions. See ``runs_of``.
         own_rule: Whether its lowering depends on a custom rule of JAX's, which
-            is lost in some uses within loops. See ``is_lost``.
+            is lost in some uses within loops; a rule where the attributes say.
+            See ``has_own_rule`` and ``is_lost``.
         irreversible: Why no reverse sweep can pass, and what to do, or None.
         copies: How many copies of a function's intermediates are alive at once
             while the op runs it; for the bound on the largest intermediate.
@@ -252,7 +253,7 @@ class OpDef:
     flow: Flow | None = None
     runs: Callable[[Call], Runs] | None = None
     irreversible: Callable[[Call], str | None] | None = None
-    own_rule: bool = False
+    own_rule: bool | Callable[[Call], bool] = False
     copies: Callable[[Call], int] | None = None
     choices: Callable[[Call], Mapping[str, str]] | None = None
     may_be_non_finite: bool = False
@@ -269,6 +270,10 @@ class OpDef:
     def sweeps_of(self, call: Call) -> tuple[str, ...]:
         """Returns the directions of the differentiations that one use of it applies."""
         return self.sweeps(call) if callable(self.sweeps) else self.sweeps
+
+    def has_own_rule(self, call: Call) -> bool:
+        """Says whether the lowering of one use of it depends on a custom rule."""
+        return self.own_rule(call) if callable(self.own_rule) else self.own_rule
 
     def orders_of(self, call: Call) -> int:
         """Returns how many orders of differentiation one use of it applies."""

@@ -88,7 +88,7 @@ def _op(
     wanted: str = "inexact32",
     derivatives: Derivatives = Derivatives.ANY,
     poles: bool = False,
-    own_rule: bool = False,
+    own_rule: bool | Callable[[Call], bool] = False,
     advice: str = "",
     attrs: Mapping[str, AttrSpec] | None = None,
 ) -> OpDef:
@@ -268,6 +268,7 @@ OPS = (
         "and of a row, 2 the largest singular value; with a minus sign the smallest.",
         _norm,
         poles=True,
+        own_rule=lambda call: call.attrs["ord"] in ("nuc", "2", "-2"),
         attrs={
             "ord": AttrSpec(
                 Kind.WORD,
