@@ -180,6 +180,15 @@ def test_what_divides_by_a_gap_that_rounding_made_is_loud(name: str) -> None:
     assert all(map(_loud, _second(last, a[None], e)))
 
 
+def test_a_vector_of_a_repeated_value_is_loud_whatever_is_asked_of_it() -> None:
+    """An element whose gradient holds no quotient by the gap, of eigh and of svd, in reverse."""
+    first = in_jax(lambda a: np.linalg.eigh(a)[1][0, 0], EYE)
+    left = in_jax(lambda a: np.linalg.svd(a)[0][0, 0], EYE)
+    right = in_jax(lambda a: np.linalg.svd(a)[2][0, 0], EYE)
+    gradients = jax.jit(lambda a: [jax.grad(f)(a) for f in (first, left, right)])(EYE)
+    assert all(map(_loud, gradients))
+
+
 def test_a_simple_eigenvector_has_its_derivative_whatever_the_others_do() -> None:
     """The first principal direction of a matrix of rank 1 + noise, by dv = Σ vᵢ (vᵢᵀEv) / (λ − λᵢ).
 

@@ -223,7 +223,7 @@ class OpDef:
             differentiate them; without it every operand may go everywhere.
         runs: How often it runs its functions. See ``runs_of``.
         own_rule: Whether its lowering depends on a custom rule of JAX's, which
-            is lost in some uses within loops; a rule where the types say. See
+            is lost in some uses within loops; a rule where the call says. See
             ``has_own_rule`` and ``is_lost``.
         irreversible: Why no reverse sweep can pass, and what to do, or None.
         copies: How many copies of a function's intermediates are alive at once
@@ -282,10 +282,6 @@ class OpDef:
     def sweeps_of(self, call: Call) -> tuple[str, ...]:
         """Returns the directions of the differentiations that one use of it applies."""
         return self.sweeps(call) if callable(self.sweeps) else self.sweeps
-
-    def orders_of(self, call: Call) -> int:
-        """Returns how many orders of differentiation one use of it applies."""
-        return len(self.sweeps_of(call))
 
     def has_own_rule(self, call: Call) -> bool:
         """Returns whether the lowering of one use depends on a custom rule of JAX's."""

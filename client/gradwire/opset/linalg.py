@@ -278,6 +278,7 @@ OPS = (
         "and of a row, 2 the largest singular value; with a minus sign the smallest.",
         _norm,
         poles=True,
+        own_rule=lambda call: call.attrs["ord"] in ("nuc", "2", "-2"),
         attrs={
             "ord": AttrSpec(
                 Kind.WORD,
