@@ -283,6 +283,10 @@ class OpDef:
         """Returns the directions of the differentiations that one use of it applies."""
         return self.sweeps(call) if callable(self.sweeps) else self.sweeps
 
+    def orders_of(self, call: Call) -> int:
+        """Returns how many orders of differentiation one use of it applies."""
+        return len(self.sweeps_of(call))
+
     def has_own_rule(self, call: Call) -> bool:
         """Returns whether the lowering of one use depends on a custom rule of JAX's."""
         return self.own_rule(call) if callable(self.own_rule) else self.own_rule

@@ -258,7 +258,7 @@ OPS = (
     ),
     _op(
         "linalg.expm",
-        "The matrix exponential; NaN from a 1-norm of about 7e5 (float32: 5e5) on.",
+        "The matrix exponential; NaN from a 1-norm of about 8e5 on.",
         _same,
         square=True,
         poles=True,
