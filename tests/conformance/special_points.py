@@ -339,7 +339,7 @@ def _rel_entr_slope(extra: int, place: int, order: int, x: Number, y: Number) ->
 
 TAILS = [*spread(1e-300, 1e-2, 3, signs="+-"), *steps(-26, 26, 17)]
 BESSEL = [*spread(1e-300, 1e-3, 3, signs="+-"), *steps(-40.3, 41, 15), 1.99, 2.01, 29.9, 30.1]
-DEEP = [*(-x for x in spread(0.01, 1e5, 18)), -4.1, -3.9, *steps(0.01, 10, 6), 1e-300]
+DEEP = [0.0, *(-x for x in spread(0.01, 1e5, 18)), -4.1, -3.9, *steps(0.01, 10, 6), 1e-300]
 PROBABILITIES = [*spread(1e-300, 1e-3, 6), *steps(0.01, 0.99, 9), 1 - 2.0**-12, 1 - 2.0**-23]
 PARAMETERS = [1e-10, 1e-3, 0.3, 1.0, 2.5, 12.0, 99.0]
 RATIOS = [1e-3, 0.3, 0.7, 1.0, 1.3, 3.0]

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.scipy import special
 
+from gradwire_server.lowering.division import divide
 from gradwire_server.lowering.log1pmx import minus_log1p
 from gradwire_server.lowering.widths import Function
 
+# x/y and its derivatives come from `divide`: a square of y on the way would
+# overflow or underflow.
 
-def passing_nan(function: Function) -> Function:
-    """JAX gives 0 for x = 0 even where y is NaN; SciPy gives NaN."""
-    return lambda x, y: function(x, y) + jnp.where(jnp.isnan(y), y, 0)
+
+def _with_quotient(function: Function, log: Function, base: Function) -> Function:
+    """Makes a function x log(…) whose derivatives are log(…) and the quotient of x and ``base``.
+
+    JAX gives 0 for x = 0 even where y is NaN; SciPy gives NaN.
+    """
+
+    @jax.custom_jvp
+    def ruled(x: jax.Array, y: jax.Array) -> jax.Array:
+        return function(x, y) + jnp.where(jnp.isnan(y), y, 0)
+
+    @ruled.defjvp
+    def rule(
+        primals: tuple[jax.Array, jax.Array], tangents: tuple[Any, Any]
+    ) -> tuple[jax.Array, Any]:
+        (x, y), (t_x, t_y) = primals, tangents
+        return ruled(x, y), log(y) * t_x + divide(x, base(y)) * t_y
+
+    del rule
+    return ruled
+
+
+_xlogy = _with_quotient(special.xlogy, jnp.log, lambda y: y)
+_xlog1py = _with_quotient(special.xlog1py, jnp.log1p, lambda y: 1 + y)
+
+
+def xlogy(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Returns x log y, 0 for x = 0."""
+    return _xlogy(*jnp.broadcast_arrays(x, y))
+
+
+def xlog1py(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Returns x log(1 + y), 0 for x = 0."""
+    return _xlog1py(*jnp.broadcast_arrays(x, y))
 
 
 @jax.custom_jvp
@@ -65,7 +101,7 @@ def _rel_entr_jvp(
     primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
     (x, y), (t_x, t_y) = primals, tangents
-    by_x, by_y = _slope(x, y) + 1, -x / y * _defined(x, y)
+    by_x, by_y = _slope(x, y) + 1, -divide(x, y) * _defined(x, y)
     return rel_entr(x, y), by_x * t_x + by_y * t_y
 
 
@@ -88,8 +124,22 @@ def _kl_div_jvp(
     primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
     (x, y), (t_x, t_y) = primals, tangents
-    by_y = (y - x) / y * _defined(x, y)
+    by_y = _less_quotient(x, y) * _defined(x, y)
     return kl_div(x, y), _slope(x, y) * t_x + by_y * t_y
+
+
+@jax.custom_jvp
+def _less_quotient(x: jax.Array, y: jax.Array) -> jax.Array:
+    """1 - x/y, which has its own digits near x = y and the quotient's derivatives."""
+    return (y - x) / y
+
+
+@_less_quotient.defjvp
+def _less_quotient_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    tangent: jax.Array = jax.jvp(divide, primals, tangents)[1]
+    return _less_quotient(*primals), -tangent
 
 
 def _slope(x: jax.Array, y: jax.Array) -> jax.Array:

@@ -49,8 +49,8 @@ def log_ndtr(x: jax.Array) -> jax.Array:
     far = x < -4
     tail = jnp.where(far, -x, 4)
     below = -tail * tail / 2 - 0.5 * math.log(2 * math.pi) - jnp.log(_inverse_mills(tail))
-    near = jnp.log(_ndtr(jnp.clip(x, -4, 0)))
-    above = jnp.log1p(-_ndtr(-jnp.maximum(x, 0)))
+    near = jnp.log(_ndtr(jnp.where(far | (x >= 0), -1, x)))
+    above = jnp.log1p(-_ndtr(jnp.where(x < 0, -1, -x)))
     return jnp.where(far, below, jnp.where(x < 0, near, above)) + jnp.where(jnp.isnan(x), x, 0)
 
 

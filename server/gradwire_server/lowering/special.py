@@ -79,7 +79,7 @@ LOWERINGS: dict[str, Lowering] = {
     "special.polygamma": _polygamma,
     "special.rel_entr": in_double(entropy.rel_entr),
     "special.sinc": _sinc,
-    "special.xlog1py": entropy.passing_nan(special.xlog1py),
-    "special.xlogy": entropy.passing_nan(special.xlogy),
+    "special.xlog1py": entropy.xlog1py,
+    "special.xlogy": entropy.xlogy,
     "special.zeta": in_double(zeta.zeta),
 }
