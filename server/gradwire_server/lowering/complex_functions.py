@@ -16,7 +16,7 @@ from jax import lax
 
 from gradwire_server.lowering.division import reciprocal
 from gradwire_server.lowering.planar import direction
-from gradwire_server.lowering.slopes import Unary, with_slope
+from gradwire_server.lowering.slopes import Unary, differentiated_as, with_slope
 
 Parts = tuple[jax.Array, jax.Array]
 
@@ -71,7 +71,7 @@ def _exp_slope(z: jax.Array) -> jax.Array:
     return exp(z)
 
 
-exp: Unary = with_slope(_exp_value, _exp_slope)
+exp: Unary = with_slope(differentiated_as(_exp_value, jnp.exp), _exp_slope)
 
 
 def _expm1_value(z: jax.Array) -> jax.Array:
@@ -84,7 +84,7 @@ def _expm1_value(z: jax.Array) -> jax.Array:
     return lax.complex(real, jnp.imag(power))
 
 
-expm1: Unary = with_slope(_expm1_value, exp)
+expm1: Unary = with_slope(differentiated_as(_expm1_value, jnp.expm1), exp)
 
 
 def exp2(z: jax.Array) -> jax.Array:
@@ -139,8 +139,10 @@ def _rsqrt_value(z: jax.Array) -> jax.Array:
     return lax.complex(real, jnp.copysign(imag, -jnp.imag(z)))
 
 
-sqrt: Unary = with_slope(_sqrt_value, lambda z: 0.5 * rsqrt(z))
-rsqrt: Unary = with_slope(_rsqrt_value, lambda z: -0.5 * rsqrt(z) * reciprocal(z))
+sqrt: Unary = with_slope(differentiated_as(_sqrt_value, jnp.sqrt), lambda z: 0.5 * rsqrt(z))
+rsqrt: Unary = with_slope(
+    differentiated_as(_rsqrt_value, lax.rsqrt), lambda z: -0.5 * rsqrt(z) * reciprocal(z)
+)
 
 
 # Hyperbolic functions; sin z = -i sinh iz, cos z = cosh iz, tan z = -i tanh iz.
@@ -186,9 +188,9 @@ def _sech_squared(z: jax.Array) -> jax.Array:
     return 4 * e / ((1 + e) * (1 + e))
 
 
-sinh: Unary = with_slope(_sinh_value, lambda z: cosh(z))
-cosh: Unary = with_slope(_cosh_value, lambda z: sinh(z))
-tanh: Unary = with_slope(_tanh_value, lambda z: _tanh_slope(z))
+sinh: Unary = with_slope(differentiated_as(_sinh_value, jnp.sinh), lambda z: cosh(z))
+cosh: Unary = with_slope(differentiated_as(_cosh_value, jnp.cosh), lambda z: sinh(z))
+tanh: Unary = with_slope(differentiated_as(_tanh_value, jnp.tanh), lambda z: _tanh_slope(z))
 _tanh_slope: Unary = with_slope(_sech_squared, lambda z: -2 * tanh(z) * _tanh_slope(z))
 
 
@@ -239,6 +241,11 @@ def _acos_value(z: jax.Array) -> jax.Array:
     return lax.complex(jnp.where(jnp.real(z) == 0, math.pi / 2, real), imag)
 
 
+def _acosh_formula(z: jax.Array) -> jax.Array:
+    # JAX's acosh has the derivative of another sheet where Re z < 0.
+    return 2 * jnp.log(jnp.sqrt((z - 1) / 2) + jnp.sqrt((z + 1) / 2))
+
+
 def _acosh_value(z: jax.Array) -> jax.Array:
     x, y = _parts(z)
     real, imag = _parts(_signed(jnp.acosh, 0, 1)(z))
@@ -254,13 +261,15 @@ def _atanh_value(z: jax.Array) -> jax.Array:
     return lax.complex(real, jnp.where(unclear, jnp.nan, imag))
 
 
-asin: Unary = with_slope(_asin_value, lambda z: _asin_slope(z))
-acos: Unary = with_slope(_acos_value, lambda z: -_asin_slope(z))
+asin: Unary = with_slope(differentiated_as(_asin_value, jnp.asin), lambda z: _asin_slope(z))
+acos: Unary = with_slope(differentiated_as(_acos_value, jnp.acos), lambda z: -_asin_slope(z))
 _asin_slope: Unary = with_slope(
     _inverse_root, lambda z: (z * _asin_slope(z)) * (_asin_slope(z) * _asin_slope(z))
 )
 
-acosh: Unary = with_slope(_acosh_value, lambda z: _acosh_slope(z))
+acosh: Unary = with_slope(
+    differentiated_as(_acosh_value, _acosh_formula), lambda z: _acosh_slope(z)
+)
 _acosh_slope: Unary = with_slope(
     lambda z: rsqrt(_plus(-1, z)) * rsqrt(_plus(1, z)),
     lambda z: -(z * _acosh_slope(z)) * (_acosh_slope(z) * _acosh_slope(z)),
@@ -272,7 +281,7 @@ def asinh(z: jax.Array) -> jax.Array:
     return _turned_back(asin(_turned(z)))
 
 
-atanh: Unary = with_slope(_atanh_value, lambda z: _atanh_slope(z))
+atanh: Unary = with_slope(differentiated_as(_atanh_value, jnp.atanh), lambda z: _atanh_slope(z))
 _atanh_slope: Unary = with_slope(
     lambda z: reciprocal(_plus(1, -z)) * reciprocal(_plus(1, z)),
     lambda z: 2 * (z * _atanh_slope(z)) * _atanh_slope(z),

@@ -37,8 +37,14 @@ def _logistic_slope(x: jax.Array) -> jax.Array:
 expit: Unary = with_slope(lax.logistic, lambda x: expit_slope(x))
 expit_slope: Unary = with_slope(_logistic_slope, lambda x: -expit_slope(x) * tanh(x / 2))
 
-softplus: Unary = with_slope(lambda x: jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x))), expit)
 
+def _softplus_value(x: jax.Array) -> jax.Array:
+    """log(1 + exp(x)), which is x where exp(-x) is below x's last digit. Without a kink at 0."""
+    large = x > 1 - math.log(float(np.finfo(x.dtype).eps))
+    return jnp.where(large, x, jnp.log1p(jnp.exp(jnp.where(large, 0, x))))
+
+
+softplus: Unary = with_slope(_softplus_value, expit)
 
 cbrt: Unary = with_slope(jnp.cbrt, lambda x: _cbrt_slope(x))
 _cbrt_slope: Unary = with_slope(

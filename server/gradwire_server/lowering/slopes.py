@@ -1,8 +1,9 @@
 """Functions of one array with derivatives of our own: families closed under differentiation.
 
 JAX drops such a rule where a reverse sweep through a scan is differentiated
-again, and differentiates the value's formula instead: there the derivatives far
-from 1 are as good as that formula, no better.
+again, and differentiates the value's formula instead. That formula must have
+the right derivatives, therefore, everywhere; they may have fewer digits far
+from 1, and on a branch cut be those of its other side.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 Unary = Callable[[jax.Array], jax.Array]
@@ -30,6 +32,22 @@ def with_slope(value: Unary, slope: Unary) -> Unary:
         return smooth(x), slope(x) * t_x
 
     return smooth
+
+
+def differentiated_as(value: Unary, plain: Unary) -> Unary:
+    """Returns the complex ``value``, in a formula that differentiates as ``plain`` does."""
+
+    def part(v: jax.Array, w: jax.Array) -> jax.Array:
+        # Subtracts 0, not adds it: that would take the sign of a zero.
+        finite = jnp.isfinite(w)
+        w = jnp.where(finite, w, 0)
+        return lax.stop_gradient(v) - (lax.stop_gradient(w) - w)
+
+    def formula(z: jax.Array) -> jax.Array:
+        v, w = value(z), plain(z)
+        return lax.complex(part(jnp.real(v), jnp.real(w)), part(jnp.imag(v), jnp.imag(w)))
+
+    return formula
 
 
 def by_kind(real: Unary, complex_: Unary) -> Unary:

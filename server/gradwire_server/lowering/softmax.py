@@ -26,7 +26,11 @@ Axes = tuple[int, ...]
 @jax.custom_jvp
 def logaddexp(x: jax.Array, y: jax.Array) -> jax.Array:
     """log(exp(x) + exp(y))."""
-    return jnp.logaddexp(x, y)
+    # Each of the two formulas is smooth where x = y, unlike one of max and |x - y|.
+    swapped = x < y
+    high, low = jnp.where(swapped, y, x), jnp.where(swapped, x, y)
+    equal = (high == low) & jnp.isinf(high)
+    return high + jnp.log1p(jnp.exp(jnp.where(equal, 0, low) - jnp.where(equal, 0, high)))
 
 
 def _logaddexp_jvp(primals: Pair, tangents: tuple[Any, Any]) -> tuple[jax.Array, jax.Array]:
@@ -43,7 +47,7 @@ logaddexp.defjvp(_logaddexp_jvp, symbolic_zeros=True)
 
 
 def _highest(x: jax.Array, axes: Axes) -> jax.Array:
-    return lax.stop_gradient(jnp.max(x, axes, keepdims=True))
+    return jnp.max(x, axes, keepdims=True)
 
 
 def _log_sum(shifted: jax.Array, axes: Axes) -> jax.Array:
