@@ -235,12 +235,14 @@ def _warn_non_finite(traced: TracedProgram, non_finite: Sequence[int]) -> None:
     ]
     if not bad:
         return
-    suspects = dict.fromkeys(
-        f"{node.op} at {line}"
+    suspects = {
+        f"{node.op} at {line}": OPS[node.op].advice
         for function, lines in zip(traced.program.functions, traced.lines, strict=True)
         for node, line in zip(function.nodes, lines, strict=True)
         if OPS[node.op].may_be_non_finite
-    )
-    hint = f"; suspects: {', '.join(list(suspects)[:MAX_SUSPECTS])}" if suspects else ""
+    }
+    named = list(suspects)[:MAX_SUSPECTS]
+    hint = f"; suspects: {', '.join(named)}" if suspects else ""
+    hint += "".join(f" ({advice})" for advice in dict.fromkeys(map(suspects.get, named)) if advice)
     here = caller_line()
     warnings.warn_explicit("; ".join(bad) + hint, NonFiniteWarning, here.file, here.number)

@@ -400,7 +400,7 @@ APPLY: dict[str, Callable[..., Any]] = {
     "tensordot": _products(_tensordot),
     "vecdot": _products(lambda a, b, axis=-1: np.vecdot(a, b, axis=axis)),
     "linalg.cholesky": lambda x, upper=False: (
-        d.transpose(d.cholesky(x)) if upper else d.cholesky(x)
+        d.transpose(d.cholesky(d.transpose(x))) if upper else d.cholesky(x)
     ),
     "linalg.det": d.determinant,
     "linalg.diagonal": _moves(lambda a, offset=0: np.diagonal(a, offset, -2, -1)),

@@ -28,8 +28,10 @@ def adjoint(x: Array) -> Array:
     return np.conj(np.swapaxes(x, -1, -2))
 
 
-def hermitian(x: Array) -> Array:
-    return (x + adjoint(x)) / 2
+def hermitian(x: Array, lower: bool = True) -> Array:
+    """The matrix of one triangle, and of the real part of the diagonal."""
+    triangle = np.tril(x, -1) if lower else np.triu(x, 1)
+    return triangle + adjoint(triangle) + np.where(np.eye(x.shape[-1], dtype=bool), x.real, 0)
 
 
 def regular(*shape: int) -> Make:
@@ -42,7 +44,7 @@ def regular(*shape: int) -> Make:
 
 
 def positive_definite(*shape: int) -> Make:
-    """Matrices, not symmetric, whose symmetric part is positive definite."""
+    """Matrices, not symmetric, of which both triangles are those of positive definite ones."""
 
     def make(rng: Rng, dtype: Dtype) -> Sequence[Array]:
         noise = normal(rng, dtype, shape, 0.5)
@@ -108,7 +110,16 @@ def _eig(x: Array) -> tuple[Array, Array]:
 
 
 def _cholesky(x: Array, upper: bool = False) -> Array:
-    return np.linalg.cholesky(hermitian(x), upper=upper)
+    return np.linalg.cholesky(hermitian(x, not upper), upper=upper)
+
+
+def _eigh(x: Array, lower: bool = True) -> tuple[Array, Array]:
+    values, vectors = np.linalg.eigh(x, "L" if lower else "U")
+    return values, vectors
+
+
+def _eigvalsh(x: Array, lower: bool = True) -> Array:
+    return np.linalg.eigvalsh(x, "L" if lower else "U")
 
 
 def _pinv(x: Array, rtol: float = -1.0) -> Array:
@@ -204,19 +215,9 @@ CASES = (
     _op("diagonal", _one(2, 2, 4), np.linalg.diagonal, {"offset": -2}, "empty"),
     _op("eig", separated(3, 3), _eig, observe=_observe_eig, ulps=256),
     _op("eig", separated(2, 3, 3), _eig, observe=_observe_eig, name="batch", ulps=256),
-    _op(
-        "eigh",
-        separated(3, 3),
-        lambda x: tuple(np.linalg.eigh(hermitian(x))),
-        observe=_observe_eigh,
-    ),
-    _op(
-        "eigh",
-        separated(2, 4, 4),
-        lambda x: tuple(np.linalg.eigh(hermitian(x))),
-        name="batch",
-        observe=_observe_eigh,
-    ),
+    _op("eigh", separated(3, 3), _eigh, observe=_observe_eigh),
+    _op("eigh", separated(2, 4, 4), _eigh, name="batch", observe=_observe_eigh),
+    _op("eigh", separated(3, 3), _eigh, {"lower": False}, "upper", observe=_observe_eigh),
     _op(
         "eigvals",
         separated(2, 3, 3),
@@ -224,7 +225,8 @@ CASES = (
         observe=_observe_eigvals,
         ulps=256,
     ),
-    _op("eigvalsh", separated(2, 3, 3), lambda x: np.linalg.eigvalsh(hermitian(x))),
+    _op("eigvalsh", separated(2, 3, 3), _eigvalsh),
+    _op("eigvalsh", separated(3, 3), _eigvalsh, {"lower": False}, "upper"),
     _op("expm", _one(2, 3, 3), scipy.linalg.expm, ulps=128),
     _op(
         "expm",

@@ -226,8 +226,8 @@ def minimum(x: Number, y: Number) -> Number:
 
 
 def absolute(x: Number) -> Number:
-    """|x|, whose derivative at 0 is 0."""
-    return x * np.sign(plain(x))
+    """|x|, whose derivative at 0 is the one to the right."""
+    return x * np.where(plain(x) < 0, -1.0, 1.0)
 
 
 # --- reductions ----------------------------------------------------------------------
@@ -324,15 +324,17 @@ def trace(x: Number) -> Number:
 
 
 def cholesky(x: Number) -> Number:
-    """Lower triangular L with L Lᵀ = A: dL = L Φ(L⁻¹ dA L⁻ᵀ).
+    """Lower triangular L with L Lᵀ = A, of whose triangles the lower is read.
 
-    Φ takes the lower triangle and half the diagonal.
+    dL = L Φ(L⁻¹ dA L⁻ᵀ). Φ takes the lower triangle and half the diagonal.
     """
     if not isinstance(x, Dual):
-        return np.linalg.cholesky((x + np.swapaxes(x, -1, -2)) / 2)
+        return np.linalg.cholesky(x)
     out = cholesky(x.primal)
     within = inverse(out)
-    change = within @ (0.5 * (x.tangent + transpose(x.tangent))) @ transpose(within)
+    low = linear(np.tril, x.tangent)
+    below = linear(lambda a: np.tril(a, -1), x.tangent)
+    change = within @ (low + transpose(below)) @ transpose(within)
     half = np.tri(out.shape[-1]) - 0.5 * np.eye(out.shape[-1])
     return Dual(x.level, out, out @ (half * change))
 

@@ -33,9 +33,18 @@ def matrix(a: Any) -> Traced:
     return x
 
 
-def _check_triangle(name: str) -> None:
+def _is_lower(name: str) -> bool:
+    """Reads an ``UPLO``."""
     if name.upper() not in ("L", "U"):
         raise ValueError("UPLO argument must be 'L' or 'U'")
+    return name.upper() == "L"
+
+
+def _hermitian(x: Traced) -> Any:
+    """Returns the matrix of which ``hermitian=True`` reads the lower triangle."""
+    low: Any = np.tril(x, -1)
+    diagonal = np.where(np.eye(x.shape[-1], dtype=bool), np.real(x), 0)
+    return low + np.conj(np.matrix_transpose(low)) + diagonal
 
 
 @implements("linalg.inv")
@@ -64,7 +73,7 @@ def solve(a: Any, b: Any) -> Traced:
 
 @implements("linalg.cholesky")
 def cholesky(a: Any, /, *, upper: bool = False) -> Traced:
-    """``np.linalg.cholesky`` of the symmetric part: NumPy reads one triangle alone."""
+    """``np.linalg.cholesky``."""
     return apply("linalg.cholesky", matrix(a), upper=bool(upper))
 
 
@@ -85,6 +94,8 @@ def svd(
 ) -> Any:
     """``np.linalg.svd``; of a matrix that isn't square only ``full_matrices=False``."""
     x = matrix(a)
+    if hermitian:
+        return _hermitian_svd(x, compute_uv)
     if not compute_uv:
         return apply("linalg.svdvals", x)
     if full_matrices and x.shape[-1] != x.shape[-2]:
@@ -93,6 +104,19 @@ def svd(
             "full_matrices=False alone; write that"
         )
     return _SVDResult(*apply_many("linalg.svd", x))
+
+
+def _hermitian_svd(x: Traced, compute_uv: bool) -> Any:
+    """As NumPy does it, by the eigenvalues: where only their signs differ, none repeats."""
+    if not compute_uv:
+        return np.flip(np.sort(np.abs(eigvalsh(x)), axis=-1), axis=-1)
+    values, vectors = eigh(x)
+    sizes = np.abs(values)
+    order: Any = np.flip(np.argsort(sizes, axis=-1), axis=-1)
+    signs = np.take_along_axis(np.sign(values), order, axis=-1)
+    u: Any = np.take_along_axis(vectors, order[..., None, :], axis=-1)
+    vh = np.matrix_transpose(np.conj(u * signs[..., None, :]))
+    return _SVDResult(u, np.take_along_axis(sizes, order, axis=-1), vh)
 
 
 @implements("linalg.svdvals")
@@ -115,16 +139,14 @@ def eigvals(a: Any) -> Traced:
 
 @implements("linalg.eigh")
 def eigh(a: Any, UPLO: str = "L") -> Any:
-    """``np.linalg.eigh`` of the symmetric part: NumPy reads one triangle alone."""
-    _check_triangle(UPLO)
-    return _EighResult(*apply_many("linalg.eigh", matrix(a)))
+    """``np.linalg.eigh``."""
+    return _EighResult(*apply_many("linalg.eigh", matrix(a), lower=_is_lower(UPLO)))
 
 
 @implements("linalg.eigvalsh")
 def eigvalsh(a: Any, UPLO: str = "L") -> Traced:
-    """``np.linalg.eigvalsh`` of the symmetric part: NumPy reads one triangle alone."""
-    _check_triangle(UPLO)
-    return apply("linalg.eigvalsh", matrix(a))
+    """``np.linalg.eigvalsh``."""
+    return apply("linalg.eigvalsh", matrix(a), lower=_is_lower(UPLO))
 
 
 def _tolerance(value: Any, default: float) -> float:
@@ -145,7 +167,8 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NO_V
     # NumPy: 1e-15 unless rtol is given, and the precision if it is given as None.
     default = 1e-15 if rtol is NO_VALUE else _OF_PRECISION
     tolerance = _tolerance(rcond if rcond is not None else rtol, default)
-    return apply("linalg.pinv", matrix(a), rtol=tolerance)
+    x = matrix(a)
+    return apply("linalg.pinv", _hermitian(x) if hermitian else x, rtol=tolerance)
 
 
 @implements("linalg.lstsq")

@@ -69,6 +69,11 @@ _Output = Callable[[_Matrix], tuple[Dtype, tuple[int, ...]]]
 """Gives the dtype of an output and its shape behind the batch axes."""
 
 
+def smaller_side(call: Call) -> int:
+    """Returns the rows of the first operand's matrices, or their columns if those are fewer."""
+    return min(call.inputs[0].shape[-2:])
+
+
 def batch_in_front(core: int, num_outputs: int = 1) -> BatchRule:
     """Makes the batch rule of an op on the last ``core`` axes of one operand."""
 
@@ -88,7 +93,10 @@ def _op(
     wanted: str = "inexact32",
     derivatives: Derivatives = Derivatives.ANY,
     poles: bool = False,
+    advice: str = "",
     attrs: Mapping[str, AttrSpec] | None = None,
+    own_rule: bool | Callable[[Call], bool] = False,
+    matrix_rows: Callable[[Call], int] | None = smaller_side,
 ) -> OpDef:
     def infer(call: Call) -> Sequence[TensorType]:
         (x,) = call.inputs
@@ -109,7 +117,10 @@ def _op(
         attrs=attrs or {},
         derivatives=derivatives,
         batch=batch_in_front(2, len(outputs)),
+        own_rule=own_rule,
         may_be_non_finite=poles,
+        advice=advice,
+        matrix_rows=matrix_rows,
         operands="x",
         dtypes=wanted,
     )
@@ -163,7 +174,12 @@ def _infer_vector_norm(call: Call) -> Sequence[TensorType]:
 
 
 _OFFSET = {"offset": AttrSpec(Kind.INT, "0 the main diagonal, positive above it", 0)}
+_LOWER = {"lower": AttrSpec(Kind.BOOL, "read the lower triangle, not the upper", True)}
 _KEEPDIMS = AttrSpec(Kind.BOOL, "keep the axes, with length 1", False)
+_WITHOUT_SPECTRUM = (
+    "where values of a spectrum repeat, linalg.sqrtm, logm, expm and slogdet have the "
+    "derivatives that a way through eigenvectors hasn't"
+)
 RTOL = AttrSpec(
     Kind.FLOAT,
     "singular values up to rtol times the largest are zero; negative: epsilon times max(m, n)",
@@ -173,18 +189,21 @@ RTOL = AttrSpec(
 OPS = (
     _op(
         "linalg.cholesky",
-        "The triangular L with L Lᴴ = (x + xᴴ) / 2; NaN unless that is positive definite.",
+        "The triangular L with L Lᴴ = x, reading the lower triangle of x and the real part of its "
+        "diagonal; NaN unless that is positive definite.",
         _same,
         square=True,
         poles=True,
-        attrs={"upper": AttrSpec(Kind.BOOL, "give Lᴴ instead", False)},
+        attrs={"upper": AttrSpec(Kind.BOOL, "give Lᴴ, reading the upper triangle", False)},
     ),
     _op(
         "linalg.det",
-        "The determinant. At a singular x (n > 3) only the first derivative holds.",
+        "The determinant, with all derivatives where the rank of x is n - 4 or more, and four "
+        "where it is less; NaN beyond.",
         _scalar,
         square=True,
         poles=True,
+        own_rule=lambda call: call.inputs[0].shape[-1] > 4,
     ),
     _op(
         "linalg.diagonal",
@@ -192,6 +211,7 @@ OPS = (
         lambda x: (x.dtype, (x.diagonal,)),
         wanted="any",
         attrs=_OFFSET,
+        matrix_rows=None,
     ),
     _op(
         "linalg.eig",
@@ -203,27 +223,38 @@ OPS = (
     ),
     _op(
         "linalg.eigh",
-        "Eigenvalues of (x + xᴴ) / 2, rising, and eigenvectors as columns of length 1, whose "
-        "derivatives are not finite where eigenvalues repeat.",
+        "Eigenvalues, rising, of the Hermitian matrix of which x holds one triangle and the real "
+        "diagonal, and eigenvectors as columns of length 1, whose derivatives are not finite "
+        "where eigenvalues repeat up to rounding.",
         _real_eigenvalues,
         _same,
         square=True,
         poles=True,
+        own_rule=True,
+        advice=_WITHOUT_SPECTRUM,
+        attrs=_LOWER,
     ),
     _op(
         "linalg.eigvals",
-        "Eigenvalues in no particular order.",
+        "Eigenvalues in no particular order; their derivatives are not finite where rounding "
+        "hides whether there is a basis of eigenvectors.",
         _eigenvalues,
         square=True,
         derivatives=Derivatives.FIRST,
         poles=True,
+        advice=_WITHOUT_SPECTRUM,
     ),
     _op(
         "linalg.eigvalsh",
-        "Eigenvalues of (x + xᴴ) / 2, rising.",
+        "Eigenvalues, rising, of the Hermitian matrix of which x holds one triangle and the real "
+        "diagonal. Where they repeat, each has the first derivative of some basis, and only "
+        "sums over them have second ones.",
         _real_eigenvalues,
         square=True,
         poles=True,
+        own_rule=True,
+        advice=_WITHOUT_SPECTRUM,
+        attrs=_LOWER,
     ),
     _op(
         "linalg.expm",
@@ -256,6 +287,9 @@ OPS = (
             ),
             "keepdims": _KEEPDIMS,
         },
+        matrix_rows=lambda call: (
+            smaller_side(call) if call.attrs["ord"] in ("nuc", "2", "-2") else 0
+        ),
     ),
     _op(
         "linalg.matrix_power",
@@ -264,16 +298,21 @@ OPS = (
         square=True,
         poles=True,
         attrs={"n": AttrSpec(Kind.INT, "the power")},
+        matrix_rows=lambda call: smaller_side(call) if call.attrs["n"] < 0 else 0,
     ),
     _op(
         "linalg.pinv",
-        "The pseudoinverse; derivatives hold where the rank is constant.",
+        "The pseudoinverse of what the cut-off leaves of x. Derivatives hold while no singular "
+        "value crosses the cut-off, and are not finite where one next to it is cut.",
         lambda x: (x.dtype, (x.n, x.m)),
+        poles=True,
+        own_rule=True,
         attrs={"rtol": RTOL},
     ),
     _op(
         "linalg.qr",
-        "Q, R with x = Q R, orthonormal columns in Q (..., m, k), R (..., k, n), k = min(m, n).",
+        "Q, R with x = Q R, orthonormal columns in Q (..., m, k), R (..., k, n), k = min(m, n). "
+        "Derivatives are not finite where the first k columns depend on each other.",
         _tall,
         _wide,
         poles=True,
@@ -289,18 +328,37 @@ OPS = (
     _op(
         "linalg.svd",
         "U (..., m, k), singular values falling, Vᴴ (..., k, n), k = min(m, n). Derivatives of "
-        "U and Vᴴ are not finite where singular values repeat.",
+        "U and Vᴴ are not finite where singular values repeat up to rounding, or those of a "
+        "matrix that isn't square are 0.",
         _tall,
         _singular_values,
         _wide,
         poles=True,
+        own_rule=True,
+        advice=_WITHOUT_SPECTRUM,
     ),
-    _op("linalg.svdvals", "Singular values, falling.", _singular_values, poles=True),
-    _op("linalg.trace", "The sum of a diagonal.", _scalar, wanted="numeric", attrs=_OFFSET),
+    _op(
+        "linalg.svdvals",
+        "Singular values, falling. Where they repeat or are 0, each has the first derivative of "
+        "some pair of bases, and only sums over them have second ones.",
+        _singular_values,
+        poles=True,
+        own_rule=True,
+        advice=_WITHOUT_SPECTRUM,
+    ),
+    _op(
+        "linalg.trace",
+        "The sum of a diagonal.",
+        _scalar,
+        wanted="numeric",
+        attrs=_OFFSET,
+        matrix_rows=None,
+    ),
     OpDef(
         "linalg.vector_norm",
-        "The ord-norm over axes: (Σ|x|^ord)^(1/ord). All derivatives are 0 at 0.",
+        "The ord-norm over axes: (Σ|x|^ord)^(1/ord). At 0 the derivative is 0, further ones NaN.",
         _infer_vector_norm,
+        may_be_non_finite=True,
         attrs={
             "axis": AttrSpec(Kind.INTS, "the axes; negative counts from the end"),
             "ord": AttrSpec(

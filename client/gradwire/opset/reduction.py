@@ -160,7 +160,8 @@ OPS = (
     _reduction(
         "std",
         "inexact",
-        "Standard deviation, the square root of `var`; its derivative is not finite at 0.",
+        "Standard deviation, the square root of `var`; where it is 0 so is its derivative, and "
+        "further ones are NaN.",
         result="real",
         poles=True,
         more=_CORRECTION,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gradwire.opset.core import UNBOUNDED, AttrSpec, Call, Kind, OpDef, fail, require
 from gradwire.opset.labels import Label, Labelled, labelled_batch, leading
-from gradwire.opset.linalg import RTOL
+from gradwire.opset.linalg import RTOL, smaller_side
 from gradwire.opset.rules import broadcast_shapes, check_dtype, checked, same_dtype
 from gradwire.opset.shape import require_matrices
 from gradwire.tensors import Dtype, TensorType
@@ -117,7 +117,7 @@ def _solver(
     infer: Callable[[Call], Sequence[TensorType]],
     attrs: Mapping[str, AttrSpec],
     *,
-    poles: bool = True,
+    own_rule: bool = False,
 ) -> OpDef:
     return OpDef(
         name,
@@ -126,7 +126,9 @@ def _solver(
         (2, 2),
         attrs,
         batch=labelled_batch(_matrix_solve_labels),
-        may_be_non_finite=poles,
+        own_rule=own_rule,
+        may_be_non_finite=True,
+        matrix_rows=smaller_side,
         operands="a, b",
         dtypes="inexact32",
     )
@@ -150,10 +152,10 @@ OPS = (
     _solver(
         "linalg.lstsq",
         "The x of least norm among those with the least |a x - b|, for b (m,) or (..., m, k); "
-        "derivatives hold where the rank of a is constant.",
+        "of a what the cut-off leaves counts, as in linalg.pinv.",
         _infer_lstsq,
         {"rtol": RTOL},
-        poles=False,
+        own_rule=True,
     ),
     _solver("linalg.solve", "Solves a x = b for b (n,) or (..., n, k).", _infer_solve, {}),
     _solver(

@@ -9,11 +9,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from gradwire.ir import TypedProgram
 from gradwire.opset.core import Signature
-from gradwire.tensors import TensorType
+from gradwire.tensors import Array, TensorType
 from gradwire_server.lowering.custom_rules import with_jvp, with_vjp
+from gradwire_server.lowering.spectral_pattern import find_spectral_sums
 
 Lowering = Callable[..., Any]
 """Called as ``lowering(*functions, *operands, **attrs)``; returns one array, or
@@ -37,6 +39,10 @@ class JaxFunction:
         return self.run(*arguments)
 
 
+_FOLDED_ELEMENTS = 256
+"""Up to so many, what is computed from constants may be computed once, by the compiler."""
+
+
 class LoweringMismatchError(AssertionError):
     """JAX returned another type than the table promises: a bug in either."""
 
@@ -47,16 +53,20 @@ def lower_function(
     """Returns the function at ``index`` as a JAX function of its parameters."""
     function = typed.program.functions[index]
     info = typed.infos[index]
+    sums = find_spectral_sums(function, info)
 
     def run(*arguments: jax.Array) -> list[jax.Array]:
         values: dict[int, Any] = {
             param.id: argument for param, argument in zip(function.params, arguments, strict=True)
         }
-        values |= {constant.id: jnp.asarray(constant.value) for constant in function.constants}
+        values |= {constant.id: _constant(constant.value) for constant in function.constants}
         for position, (node, call) in enumerate(zip(function.nodes, info.calls, strict=True)):
-            callees = [lower_function(typed, callee, lowerings) for callee in node.functions]
-            operands = [values[name] for name in node.inputs]
-            outputs = lowerings[node.op](*callees, *operands, **call.attrs)
+            if position in sums:
+                outputs: Any = sums[position](values, lowerings)
+            else:
+                callees = [lower_function(typed, callee, lowerings) for callee in node.functions]
+                operands = [values[name] for name in node.inputs]
+                outputs = lowerings[node.op](*callees, *operands, **call.attrs)
             if not isinstance(outputs, tuple | list):
                 outputs = (outputs,)
             wanted = [info.types[name] for name in node.outputs]
@@ -75,6 +85,29 @@ def lower_function(
         ruled = with_vjp(run, info.signature, forward, backward)
         return JaxFunction(info.signature, ruled)
     return JaxFunction(info.signature, run)
+
+
+def unfolded(x: jax.Array) -> jax.Array:
+    """Returns x such that the compiler computes nothing from it while it compiles.
+
+    It has an interpreter for that: sorting 16,384 numbers takes it 6 seconds.
+    """
+    kept: jax.Array = lax.optimization_barrier(x)
+    return kept
+
+
+def of_unfolded(lowering: Lowering) -> Lowering:
+    """Returns the lowering of an op of one operand that the compiler is slow to interpret."""
+
+    def run(x: jax.Array, **attrs: Any) -> Any:
+        return lowering(unfolded(x), **attrs)
+
+    return run
+
+
+def _constant(value: Array) -> jax.Array:
+    x = jnp.asarray(value)
+    return unfolded(x) if x.size > _FOLDED_ELEMENTS else x
 
 
 def _check_types(where: str, outputs: Sequence[Any], wanted: Sequence[TensorType]) -> None:

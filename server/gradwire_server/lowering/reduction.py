@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.core import Lowering, of_unfolded, unfolded
+from gradwire_server.lowering.norms import deviation, variance
 
 
 def _in_own_dtype(function: Lowering) -> Lowering:
@@ -24,7 +25,7 @@ def _in_own_dtype(function: Lowering) -> Lowering:
 
 def _counting(function: Lowering) -> Lowering:
     def reduce(x: jax.Array, **attrs: Any) -> jax.Array:
-        result: jax.Array = function(x, **attrs).astype(jnp.int64)
+        result: jax.Array = function(unfolded(x), **attrs).astype(jnp.int64)
         return result
 
     return reduce
@@ -32,7 +33,7 @@ def _counting(function: Lowering) -> Lowering:
 
 def _running(function: Lowering) -> Lowering:
     def accumulate(x: jax.Array, *, axis: int) -> jax.Array:
-        result: jax.Array = function(x, axis % x.ndim)  # lax takes no negative axis
+        result: jax.Array = function(unfolded(x), axis % x.ndim)  # lax takes no negative axis
         return result
 
     return accumulate
@@ -83,17 +84,15 @@ LOWERINGS: dict[str, Lowering] = {
     "argmax": _counting(jnp.argmax),
     "argmin": _counting(jnp.argmin),
     "count_nonzero": _counting(jnp.count_nonzero),
-    "cumulative_logsumexp": _running(lax.cumlogsumexp),
     "cumulative_max": _running(lax.cummax),
     "cumulative_min": _running(lax.cummin),
-    "cumulative_prod": _in_own_dtype(jnp.cumulative_prod),
-    "cumulative_sum": _in_own_dtype(jnp.cumulative_sum),
-    "logsumexp": jax.nn.logsumexp,
+    "cumulative_prod": of_unfolded(_in_own_dtype(jnp.cumulative_prod)),
+    "cumulative_sum": of_unfolded(_in_own_dtype(jnp.cumulative_sum)),
     "max": _extremum(jnp.max),
     "mean": jnp.mean,
     "min": _extremum(jnp.min),
     "prod": _in_own_dtype(jnp.prod),
-    "std": jnp.std,
+    "std": deviation,
     "sum": _in_own_dtype(jnp.sum),
-    "var": jnp.var,
+    "var": variance,
 }

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradwire_server.lowering.core import Lowering
-from gradwire_server.lowering.linalg import pseudoinverse
 
 
 def _for_each(solve: Callable[..., jax.Array], signature: str, *operands: jax.Array) -> jax.Array:
@@ -53,11 +52,6 @@ def _cho_solve(a: jax.Array, b: jax.Array, *, lower: bool) -> jax.Array:
     return _for_each(solve, "(n,n)", a, b)
 
 
-def _lstsq(a: jax.Array, b: jax.Array, *, rtol: float) -> jax.Array:
-    """Through the pseudoinverse, whose derivative stands repeated singular values."""
-    return pseudoinverse(a, rtol) @ b
-
-
 def _tridiagonal_solve(lower: jax.Array, d: jax.Array, upper: jax.Array, b: jax.Array) -> jax.Array:
     return _for_each(lax.linalg.tridiagonal_solve, "(n),(n),(n)", lower, d, upper, b)
 
@@ -65,7 +59,6 @@ def _tridiagonal_solve(lower: jax.Array, d: jax.Array, upper: jax.Array, b: jax.
 LOWERINGS: dict[str, Lowering] = {
     "linalg.block_diag": jax.scipy.linalg.block_diag,
     "linalg.cho_solve": _cho_solve,
-    "linalg.lstsq": _lstsq,
     "linalg.solve": jnp.linalg.solve,
     "linalg.solve_triangular": _solve_triangular,
     "linalg.toeplitz": jnp.vectorize(jax.scipy.linalg.toeplitz, signature="(m),(n)->(m,n)"),

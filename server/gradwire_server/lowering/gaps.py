@@ -1,0 +1,36 @@
+"""Division by the gap between two values of a spectrum, loud where rounding made the gap."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_LEAST_GAP = 1e3 * float(np.finfo(np.float64).eps)
+"""Of the largest value. A gap is wrong by epsilon times that, so that above this
+a quotient has three digits or more."""
+
+_HUGE = 1e300
+
+
+def least_gap(values: jax.Array) -> jax.Array:
+    """Returns what a gap between such values must exceed, with one axis of length 1 behind."""
+    sizes = jnp.abs(jax.lax.stop_gradient(values))
+    return _LEAST_GAP * jnp.max(sizes, -1, keepdims=True, initial=0)
+
+
+def divide_by_gap(x: jax.Array, gap: jax.Array, least: jax.Array) -> jax.Array:
+    """Returns x / gap in double precision; where the gap is too small, 0 if x is 0, or else inf.
+
+    A factor NaN would spoil more than that: the gradient of a simple eigenvector
+    holds 0 for each pair of the others, equal or not. No rule of JAX's may ask
+    whether a tangent is 0, so x is multiplied by 1e300, twice.
+    """
+    lost = ~(jnp.abs(gap) > least)
+    factor = jnp.where(lost, _HUGE, 1 / jnp.where(lost, 1, gap))
+    return loud_where(lost, x * factor.astype(x.dtype))
+
+
+def loud_where(lost: jax.Array, x: jax.Array) -> jax.Array:
+    """Returns x, but where ``lost`` is true and x isn't 0 an infinite number, or nearly one."""
+    return x * jnp.where(lost, _HUGE, 1).astype(x.dtype)
