@@ -193,6 +193,7 @@ UFUNCS = [
     *_cases(NUMBERS, "np.add.reduce(a)", "np.add.reduce(a, axis=None)", "np.multiply.reduce(a, 1)"),
     *_cases(ORDERED, "np.maximum.reduce(a)", "np.minimum.reduce(a, axis=1, keepdims=True)"),
     *_cases(ANY, "np.logical_and.reduce(a)", "np.logical_or.reduce(a, axis=None)"),
+    *_cases(SHORT, "np.logaddexp.reduce(a, axis=1)", "np.logaddexp.accumulate(a)"),
     *_cases(FLOATS, "np.logaddexp.reduce(a, axis=1)", "np.logaddexp.accumulate(a)"),
     *_cases(REALS, "np.add.accumulate(a)", "np.maximum.accumulate(a, 1)"),
     *_cases(REALS, "np.minimum.accumulate(a)", "np.multiply.accumulate(a)"),
@@ -404,7 +405,7 @@ ELEMENTS = [
     *_cases(REALS, "np.sinc(a)", "np.i0(a)"),
     *_cases(REALS, "np.diff(a)", "np.diff(a, axis=0)", "np.diff(a, n=2)", "np.diff(a, n=0)"),
     *_cases(REALS, "np.diff(b, prepend=0)", "np.diff(a, append=a[:, :1])", "np.ediff1d(a)"),
-    *_cases(BOOL, "np.diff(a)"),
+    *_cases(BOOL, "np.diff(a)", "a.conj()", "a.conjugate()"),
     *_cases(REALS, "np.gradient(v)", "np.gradient(a)", "np.gradient(a, 0.5, axis=1)"),
     *_cases(FLOATS, "np.gradient(a, 0.5, 2.0)", "np.gradient(v, edge_order=2)"),
     *_cases(DOUBLE, "np.gradient(v[:6], rise)", "np.gradient(v[:6], rise, edge_order=2)"),
@@ -538,7 +539,10 @@ FOURIER = [
     *_cases(NUMBERS, "np.fft.irfft2(c, s=(3, -1))", loose=5),
     *_cases(REALS, "np.fft.rfftn(c)", "np.fft.rfft2(a, s=(2, 3), norm='forward')", loose=5),
     *_cases(("int32",), "np.fft.fftshift(a)", "np.fft.ifftshift(v)", "np.fft.fftshift(a, 1)"),
-    *_cases(("float16",), "np.fft.fft(b)", "np.fft.irfft(b)", loose=5),
+    *_cases(
+        ("float16",), "np.fft.fft(b)", "np.fft.irfft(b)", "np.fft.irfftn(a, axes=(1,))", loose=5
+    ),
+    *_cases(("float16",), "np.fft.irfftn(c)", loose=5),
 ]
 
 NUMPY_2_2 = [

@@ -140,6 +140,8 @@ def interp(
 ) -> Any:
     """``np.interp``, in double precision as in NumPy."""
     values = strong(fp)
+    if "c" in (strong(x).dtype.kind, strong(xp).dtype.kind):
+        raise TypeError("`x` and `xp` of np.interp must be real")
     if values.dtype.kind == "c":
         parts = [
             interp(x, xp, part(values), _part(part, left), _part(part, right), period)

@@ -61,7 +61,8 @@ def _extremum(function: Lowering) -> Lowering:
         (x,), (t_x,) = primals, tangents
         value = inexact(x, axis, True)
         chosen = x == value
-        count = chosen.sum(axis, keepdims=True, dtype=jnp.promote_types(x.dtype, jnp.float32))
+        wide = x.dtype if x.dtype.itemsize >= 4 else jnp.float32  # half counts to 2,048
+        count = chosen.sum(axis, keepdims=True, dtype=wide)
         share = jnp.where(chosen, 1 / count, 0).astype(x.dtype)
         share = jnp.where(jnp.isnan(value), jnp.nan, share)
         tangent = (share * t_x).sum(axis, keepdims=keepdims)
