@@ -36,7 +36,7 @@ FUNCTIONS = [
 
 DTYPES = {"float32": (np.float32, np.uint32), "float64": (np.float64, np.uint64)}
 
-MORE_ULPS = {"arctanh": 64, "log1p": 64}
+MORE_ULPS = {"arctanh": 100, "log1p": 64}
 """What is allowed beyond the error that NumPy allows itself: 4, if not named."""
 
 
@@ -68,9 +68,8 @@ def test_hard_arguments(name: str, dtype: str) -> None:
             float
         )
         least = 2 * np.finfo(want.dtype).tiny
-        flushed = (got == function(x.dtype.type(0))) & (
-            (np.abs(x) <= least) | (np.abs(want) <= least)
-        )
+        flushed = (np.abs(x) <= least) & (got == function(x.dtype.type(0)))
+        flushed |= (np.abs(want) <= least) & (got == 0)
     same = (got == want) | (np.isnan(got) & np.isnan(want)) | flushed
     wrong = ~same & ~(error <= ulps + MORE_ULPS.get(name, 4))
     some = [f"{name}({x[i]!r}) = {got[i]!r}, table {want[i]!r}" for i in np.flatnonzero(wrong)[:5]]

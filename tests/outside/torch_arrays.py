@@ -68,7 +68,12 @@ def _extreme(name: str) -> Callable[..., Any]:
 
 
 def _running(op: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda x, dim: op(x, axis=dim) if x.ndim else +x
+    def run(x: Any, dim: int) -> Any:
+        if x.dtype.kind == "c":
+            not_offered("complex")
+        return op(x, axis=dim) if x.ndim else +x
+
+    return run
 
 
 def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -344,10 +349,6 @@ def _movedim(x: Any, source: Any, destination: Any) -> Any:
     return np.moveaxis(x, source, destination)
 
 
-def _linspace(start: Any, end: Any, steps: int, **options: Any) -> Any:
-    return np.linspace(start, end, steps)
-
-
 def _many(function: Callable[..., Any]) -> Callable[..., Any]:
     """One array gives one, several given one by one or as a list give several."""
 
@@ -525,7 +526,6 @@ ARRAYS: dict[str, Callable[..., Any] | Pair] = {
     "vstack": np.vstack,
     "zero_": np.zeros_like,
     "zeros_like": lambda x, **options: np.zeros_like(x),
-    "linspace": _linspace,
     # Positions.
     "__getitem__": _subscript,
     "argsort": lambda x, dim=-1, descending=False, stable=True: (

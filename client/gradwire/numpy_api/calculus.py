@@ -38,6 +38,8 @@ def diff(
     order, place = operator.index(n), normal_axis(axis, x.ndim)
     if order < 0:
         raise ValueError(f"order must be non-negative but got {order}")
+    if order == 0:
+        return x  # as NumPy does, without what is put before and after it
 
     def edge(value: Any) -> Any:
         value = strong(value)
