@@ -7,15 +7,25 @@ determinant that needs no inverse of what may be singular.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from gradwire.tensors import Array
 from gradwire_server.lowering.core import Lowering
 
 _ROWS = 4
 """Up to so many rows the polynomial is written out."""
+
+# Laplace's expansion of four rows by the first two: each pair of columns, with the pair
+# of those left, and the sign of the permutation that both are.
+_UPPER = np.array([(0, 0, 0, 1, 1, 2), (1, 2, 3, 2, 3, 3)])
+_LOWER = np.array([(2, 1, 1, 0, 0, 0), (3, 3, 2, 3, 2, 1)])
+_SIGNS = np.array([1, -1, 1, 1, -1, 1])
 
 
 def _det(x: jax.Array) -> jax.Array:
@@ -29,21 +39,16 @@ def _small_det(x: jax.Array) -> jax.Array:
     if x.shape[-1] < _ROWS:
         value: jax.Array = jnp.linalg.det(x)  # written out there
         return value
-    total = jnp.zeros(x.shape[:-2], x.dtype)
-    # Laplace's expansion by the first two rows: each pair of columns i < j with the
-    # pair k < m of those left, its sign that of the permutation i, j, k, m.
-    for sign, (i, j), (k, m) in (
-        (1, (0, 1), (2, 3)),
-        (-1, (0, 2), (1, 3)),
-        (1, (0, 3), (1, 2)),
-        (1, (1, 2), (0, 3)),
-        (-1, (1, 3), (0, 2)),
-        (1, (2, 3), (0, 1)),
-    ):
-        upper = x[..., 0, i] * x[..., 1, j] - x[..., 0, j] * x[..., 1, i]
-        lower = x[..., 2, k] * x[..., 3, m] - x[..., 2, m] * x[..., 3, k]
-        total = total + sign * upper * lower
-    return total
+    upper = _minors(x[..., 0, :], x[..., 1, :], _UPPER)
+    lower = _minors(x[..., 2, :], x[..., 3, :], _LOWER)
+    return jnp.sum(_SIGNS.astype(x.real.dtype) * upper * lower, -1)
+
+
+def _minors(a: jax.Array, b: jax.Array, columns: Array) -> jax.Array:
+    """Returns the minors of two rows in so many pairs of columns."""
+    i, j = columns
+    minors: jax.Array = a[..., i] * b[..., j] - a[..., j] * b[..., i]
+    return minors
 
 
 @jax.custom_jvp
@@ -56,8 +61,29 @@ def _large_det(x: jax.Array) -> jax.Array:
 def _large_det_jvp(
     primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    _, t_value = jax.jvp(_turned_det, primals, tangents)
-    return _large_det(*primals), t_value
+    (x,), (t_x,) = primals, tangents
+    return _large_det(x), jnp.sum(_cofactors(x) * t_x, (-2, -1))
+
+
+@jax.custom_jvp
+def _cofactors(x: jax.Array) -> jax.Array:
+    """Returns ∂ det / ∂ x; JAX's is right for singular matrices, too, and quick to compile."""
+    return _slope(jnp.linalg.det, x)
+
+
+@_cofactors.defjvp
+def _cofactors_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """JAX's own derivative of its cofactors is 0 at a matrix of rank n − 2, silently."""
+    _, t_cofactors = jax.jvp(partial(_slope, _turned_det), primals, tangents)
+    return _cofactors(*primals), t_cofactors
+
+
+def _slope(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    value, pull = jax.vjp(function, x)
+    slope: jax.Array = pull(jnp.ones_like(value))[0]
+    return slope
 
 
 def _turned_det(x: jax.Array) -> jax.Array:
