@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gradwire.ir import TypedProgram
 from gradwire_server.derivatives import OPERATORS
 from gradwire_server.lowering import LOWERINGS, lower_function
+from gradwire_server.rewriting import rewrite_program
 from sketch import Sketch, Value, several, type_of
 
 Array = NDArray[Any]
@@ -22,6 +23,7 @@ jax.config.update("jax_enable_x64", True)
 
 def lowered(typed: TypedProgram) -> Callable[..., list[Any]]:
     """Returns the entry as a JAX function."""
+    typed = rewrite_program(typed)
     return lower_function(typed, typed.program.entry, {**LOWERINGS, **OPERATORS})
 
 

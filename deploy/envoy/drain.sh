@@ -8,7 +8,8 @@
 # Envoy must run with --drain-strategy immediate and --drain-time-s below the
 # seconds given here; by default it takes connections for ten minutes more.
 # The image has bash and no curl; the admin interface takes POST.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "drain: status $? in line $LINENO: $BASH_COMMAND" >&2' ERR
 seconds=${1:-60}
 admin_port=${2:-9901}
 calls_port=${3:-8700}
@@ -26,7 +27,7 @@ while ((SECONDS < seconds)); do
   sleep 0.5
   # It takes no more connections after --drain-time-s.
   if ! (: <>"/dev/tcp/127.0.0.1/$calls_port") 2>/dev/null &&
-    admin GET 'stats?filter=^http.calls.downstream_rq_active$' | grep -q 'active: 0'; then
+    admin GET 'stats?filter=^http.calls.downstream_rq_active$' | grep 'active: 0' >/dev/null; then
     exit 0
   fi
 done

@@ -25,6 +25,7 @@ from gradwire.tensors import Array
 from gradwire_server.derivatives import OPERATORS
 from gradwire_server.devices import set_up_jax
 from gradwire_server.lowering import LOWERINGS, lower_function
+from gradwire_server.rewriting import rewrite_program
 
 UNMAPPED = 0
 """The bucket of a program without mapped inputs; other buckets are a number of rows."""
@@ -107,10 +108,9 @@ def compile_program(request: CompileRequest) -> bytes:
     """
     set_up_jax()
     start = time.perf_counter()
-    program = request.typed.program
-    function: Callable[..., Any] = lower_function(
-        request.typed, program.entry, {**LOWERINGS, **OPERATORS}
-    )
+    typed = rewrite_program(request.typed)
+    program = typed.program
+    function: Callable[..., Any] = lower_function(typed, program.entry, {**LOWERINGS, **OPERATORS})
     if request.bucket != UNMAPPED:
         function = jax.vmap(function, in_axes=tuple(0 if m else None for m in program.mapped))
     try:

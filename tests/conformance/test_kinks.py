@@ -26,15 +26,16 @@ def summed(op: str, operands: Operands, attrs: Mapping[str, Any]) -> Callable[..
 
 FIRST: tuple[tuple[str, Mapping[str, Any], Operands, Operands], ...] = (
     # op, attributes, operands, the gradient of the result's sum
-    ("abs", {}, [0.0], [0.0]),
-    ("abs", {}, [-0.0], [0.0]),
+    ("abs", {}, [0.0], [1.0]),
+    ("abs", {}, [-0.0], [1.0]),
     ("atan2", {}, [0.0, 0.0], [NAN, NAN]),
     ("cbrt", {}, [0.0], [INF]),
     ("clip", {}, [1.0, 1.0, 2.0], [HALF, HALF, 0.0]),
     ("clip", {}, [2.0, 1.0, 2.0], [HALF, 0.0, HALF]),
     ("clip", {}, [3.0, 1.0, 2.0], [0.0, 0.0, 1.0]),
     ("copysign", {}, [2.0, -1.0], [-1.0, 0.0]),
-    ("copysign", {}, [0.0, 1.0], [0.0, 0.0]),
+    ("copysign", {}, [0.0, 1.0], [1.0, 0.0]),
+    ("copysign", {}, [0.0, -1.0], [-1.0, 0.0]),
     ("cumulative_max", {"axis": 0}, [[1.0, 1.0]], [[1.5, HALF]]),
     ("cumulative_min", {"axis": 0}, [[1.0, 1.0]], [[1.5, HALF]]),
     ("heaviside", {}, [0.0, 3.0], [0.0, 1.0]),
@@ -45,7 +46,10 @@ FIRST: tuple[tuple[str, Mapping[str, Any], Operands, Operands], ...] = (
     ("logsumexp", {"axis": (0,)}, [[2.0, 2.0]], [[HALF, HALF]]),
     ("logsumexp", {"axis": (0,)}, [[-INF, 2.0]], [[0.0, 1.0]]),
     ("max", {"axis": (0,)}, [[1.0, 3.0, 3.0]], [[0.0, HALF, HALF]]),
+    ("max", {"axis": (0,)}, [[1.0, NAN, 3.0]], [[NAN, NAN, NAN]]),
+    ("max", {"axis": (0,)}, [[INF, 1.0, INF]], [[HALF, 0.0, HALF]]),
     ("maximum", {}, [1.0, 1.0], [HALF, HALF]),
+    ("min", {"axis": (0,)}, [[NAN, NAN]], [[NAN, NAN]]),
     ("min", {"axis": (0,)}, [[1.0, 1.0, 3.0]], [[HALF, HALF, 0.0]]),
     ("minimum", {}, [1.0, 1.0], [HALF, HALF]),
     ("pow", {}, [0.0, 0.0], [0.0, 0.0]),
@@ -56,6 +60,15 @@ FIRST: tuple[tuple[str, Mapping[str, Any], Operands, Operands], ...] = (
     ("reduce_precision", {"exponent_bits": 5, "mantissa_bits": 2}, [1.1], [1.0]),
     ("sign", {}, [0.0], [0.0]),
     ("sqrt", {}, [0.0], [INF]),
+    ("std", {"axis": (0,)}, [[0.3, 0.3, 0.3]], [[0.0, 0.0, 0.0]]),
+    ("var", {"axis": (0,)}, [[0.3, 0.3, 0.3]], [[0.0, 0.0, 0.0]]),
+    ("linalg.vector_norm", {"axis": (0,)}, [[0.0, 0.0]], [[0.0, 0.0]]),
+    ("linalg.vector_norm", {"axis": (0,), "ord": 1.0}, [[0.0, 0.0]], [[0.0, 0.0]]),
+    ("linalg.vector_norm", {"axis": (0,), "ord": INF}, [[0.0, 0.0]], [[0.0, 0.0]]),
+    ("linalg.vector_norm", {"axis": (0,), "ord": 0.5}, [[0.0, 0.0]], [[0.0, 0.0]]),
+    ("linalg.vector_norm", {"axis": (0,), "ord": -1.0}, [[0.0, 0.0]], [[0.0, 0.0]]),
+    ("linalg.vector_norm", {"axis": (0,), "ord": -3.5}, [[0.0, 2.0]], [[0.0, 0.0]]),
+    ("linalg.vector_norm", {"axis": (0,), "ord": -INF}, [[0.0, 2.0]], [[0.0, 0.0]]),
     ("nn.elu", {"alpha": 0.7}, [0.0], [0.7]),
     ("nn.leaky_relu", {}, [0.0], [1.0]),
     (
@@ -71,7 +84,7 @@ FIRST: tuple[tuple[str, Mapping[str, Any], Operands, Operands], ...] = (
     ("special.gammainc", {}, [1.0, 0.0], [0.0, 1.0]),
     ("special.gammainc", {}, [2.0, INF], [0.0, 0.0]),
     ("special.gammaincc", {}, [1.0, 0.0], [0.0, -1.0]),
-    ("special.i0e", {}, [0.0], [0.0]),
+    ("special.i0e", {}, [0.0], [-1.0]),
     ("special.i1e", {}, [0.0], [HALF]),
     ("special.logit", {}, [0.0], [INF]),
     ("special.xlogy", {}, [0.0, 2.0], [np.log(2.0), 0.0]),
@@ -81,6 +94,7 @@ FIRST: tuple[tuple[str, Mapping[str, Any], Operands, Operands], ...] = (
 SECOND: tuple[tuple[str, Mapping[str, Any], Operands, int, float], ...] = (
     # op, attributes, operands, the operand, the second derivative by it
     ("abs", {}, [0.0], 0, 0.0),
+    ("hypot", {}, [0.0, 0.0], 0, NAN),
     ("hypot", {}, [0.0, 2.0], 0, 0.5),
     ("hypot", {}, [-3.0, 3.0], 0, 0.5 / np.sqrt(18.0)),
     ("integer_pow", {"exponent": 2}, [0.0], 0, 2.0),
@@ -97,6 +111,7 @@ SECOND: tuple[tuple[str, Mapping[str, Any], Operands, int, float], ...] = (
     ("special.erf", {}, [0.0], 0, 0.0),
     ("special.i0", {}, [0.0], 0, 0.5),
     ("special.i1", {}, [1e-7], 0, 0.75 * 5e-8),  # i1''(x) = 3x/8 + O(x³)
+    ("special.i1e", {}, [0.0], 0, -1.0),  # of x/2 (1 - |x|), to the right
     ("special.sinc", {}, [0.0], 0, -(np.pi**2) / 3),
     ("special.sinc", {}, [1e-8], 0, -(np.pi**2) / 3),
 )

@@ -30,6 +30,7 @@ from gradwire.opset import OPS
 from gradwire.tensors import Array, type_of
 from gradwire_server.derivatives import OPERATORS
 from gradwire_server.lowering import LOWERINGS, lower_function
+from gradwire_server.rewriting import rewrite_program
 
 ALL = {**LOWERINGS, **OPERATORS}
 CONTROL = {"cond", "fori_loop", "scan", "while_loop", "map"} <= OPS.keys() & ALL.keys()
@@ -147,7 +148,7 @@ def examine(case: Case, tally: Counter[str], options: Mapping[str, Any]) -> None
         tally["ill-conditioned"] += 1
         return
 
-    f = lower_function(typed, program.entry, ALL)
+    f = lower_function(rewrite_program(typed), program.entry, ALL)
     compiled = jax.jit(both_modes(f), compiler_options=options)
     values, products, pulled = compiled(point, tangents, cotangents)
     agree(values, at.results, 1e-10 * values_scale + tolerance, "value")

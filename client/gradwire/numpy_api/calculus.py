@@ -124,6 +124,27 @@ def _one_sided(end: Any, second: Any, third: Any, near: Any, far: Any) -> Any:
     )
 
 
+@implements("unwrap")
+def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.pi) -> Any:
+    """``np.unwrap``: whole periods are added, so that no step is longer than half of one."""
+    x: Any = strong(p)
+    place = normal_axis(axis, x.ndim)
+    steps = diff(x, axis=place)
+    dtype = np.result_type(steps, period)
+    if dtype.kind in "iu":
+        high, odd = divmod(period, 2)
+    else:
+        high, odd = period / 2, False
+    wrapped = np.remainder(steps + high, period) - high
+    if not odd:
+        wrapped = np.where(np.logical_and(wrapped == -high, steps > 0), high, wrapped)
+    limit = period / 2 if discont is None else discont
+    added = np.cumsum(np.where(np.abs(steps) < limit, 0, wrapped - steps), axis=place)
+    start = convert(_cut(x, place, None, 1), dtype)
+    rest = convert(_cut(x, place, 1, None) + added, dtype)
+    return np.concatenate([start, rest], axis=place)
+
+
 @implements("trapezoid")
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """``np.trapezoid``."""

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from gradwire.numpy_api.registry import implements, refuse_options, strong
 from gradwire.numpy_api.ufuncs import truth
+from gradwire.opset.rules import real_part
 from gradwire.tensors import is_complex, is_inexact
 from gradwire.trace.traced import Traced, refuse
-from gradwire.trace.values import apply, as_traced, convert, promote
+from gradwire.trace.values import (
+    apply,
+    as_operand,
+    as_traced,
+    common_dtype,
+    convert,
+    dtype_of,
+    is_weak,
+    promote,
+)
 
 
 @implements("where")
@@ -22,7 +33,21 @@ def where(condition: Any, x: Any = None, y: Any = None, /) -> Traced:
             "np.where(condition) has no fixed shape; write np.where(condition, x, y), "
             "or work with the condition itself"
         )
-    return apply("where", truth(condition), *promote([x, y]))
+    return apply("where", truth(condition), *promote(_wrapped([x, y])))
+
+
+def _wrapped(values: Sequence[Any]) -> list[Any]:
+    """Returns operands, Python's integers wrapped around where the common dtype is too short.
+
+    So does ``np.where``, where arithmetic raises ``OverflowError``.
+    """
+    operands = [as_operand(value) for value in values]
+    if all(type(value) is not int for value in operands):
+        return operands
+    dtype = common_dtype(operands)
+    if dtype.kind not in "iu" or all(is_weak(value) for value in operands):
+        return operands
+    return [np.asarray(v).astype(dtype)[()] if type(v) is int else v for v in operands]
 
 
 @implements("select")
@@ -51,6 +76,7 @@ def clip(
     refuse_options("clip", out=out, **options)
     low = a_min if min is None else min
     high = a_max if max is None else max
+    low, high = _within(a, low, least=True), _within(a, high, least=False)
     if low is None and high is None:
         return strong(a)
     if low is None:
@@ -61,6 +87,15 @@ def clip(
     if x.dtype.kind == "b":
         return np.minimum(np.maximum(x, low), high)
     return apply("clip", x, low, high)
+
+
+def _within(a: Any, bound: Any, *, least: bool) -> Any:
+    """Returns a bound, or None for a Python integer that no value of the array's dtype passes."""
+    dtype = dtype_of(as_operand(a))
+    if type(bound) is not int or dtype.kind not in "iu":
+        return bound
+    limits = np.iinfo(dtype)
+    return None if (bound < limits.min if least else bound > limits.max) else bound
 
 
 @implements("round", "around")
@@ -81,7 +116,10 @@ def round_(a: Any, decimals: Any = 0, out: Any = None) -> Any:
 
 
 def _from_parts(real: Any, imag: Any, like: Traced) -> Any:
-    return convert(real + 1j * imag, like.dtype)
+    # real + 1j * imag would make NaN of an infinite part.
+    return apply(
+        "complex", convert(real, real_part(like.dtype)), convert(imag, real_part(like.dtype))
+    )
 
 
 @implements("fix")

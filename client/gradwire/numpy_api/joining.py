@@ -249,4 +249,6 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> T
         return apply("pad", x, pad_width=widths, mode=mode)
     if not isinstance(value, Traced) and np.ndim(value):
         refuse("np.pad can't be traced with several `constant_values`; pad one axis after another")
+    if not isinstance(value, Traced):
+        value = np.asarray(value)[()]  # wraps around in short integers, as in NumPy
     return apply("pad", x, convert(value, x.dtype), pad_width=widths, mode=mode)

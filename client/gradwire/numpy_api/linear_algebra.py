@@ -172,15 +172,23 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NO_V
 
 
 @implements("linalg.lstsq")
-def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Traced, None, Traced, Traced]:
-    """``np.linalg.lstsq``: ``(x, None, rank, singular values)``.
+def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, Any, Any]:
+    """``np.linalg.lstsq``: ``(x, residuals, rank, singular values)``.
 
-    The shape of NumPy's residuals depends on the rank; write
-    ``np.sum((b - a @ x) ** 2, axis=0)``.
+    Residuals of more rows than columns are NaN where the rank is not full: NumPy's
+    are then empty, but a shape can't depend on values.
     """
     left, right = promote([matrix(a), matrix(b)])
     tolerance = _tolerance(rcond, _OF_PRECISION)
     values = apply("linalg.svdvals", left)
     relative = np.finfo(left.dtype).eps * max(left.shape) if tolerance < 0 else tolerance
-    rank = np.sum(values > values[0] * float(relative))
-    return apply("linalg.lstsq", left, right, rtol=tolerance), None, rank, values
+    rank = np.sum(values > values[0] * float(relative), dtype=np.int32)
+    x = apply("linalg.lstsq", left, right, rtol=tolerance)
+    rows, columns = left.shape
+    if rows <= columns:
+        return x, apply("full", convert(0, values.dtype), shape=(0,)), rank, values
+    error: Any = right - left @ x
+    squares = np.sum(np.real(error * np.conj(error)), axis=0)
+    # A factor, so that derivatives are NaN with it.
+    known = np.where(rank == columns, 1.0, np.nan).astype(values.dtype)
+    return x, np.reshape(squares, -1) * known, rank, values

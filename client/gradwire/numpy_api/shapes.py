@@ -23,26 +23,43 @@ from gradwire.trace.values import apply, as_traced
 @implements("reshape")
 def reshape(a: Any, /, shape: Any, order: Any = "C", *, copy: Any = None) -> Traced:
     """``np.reshape``; one length may be -1."""
-    _check_order("reshape", order)
     x, lengths = strong(a) if copy else as_traced(a), list(shape_of(shape))
     if -1 in lengths:
         known = -math.prod(lengths)
         if lengths.count(-1) > 1 or known == 0 or x.size % known:
             raise ValueError(f"cannot reshape array of size {x.size} into shape {tuple(lengths)}")
         lengths[lengths.index(-1)] = x.size // known
-    result = apply("reshape", x, shape=tuple(lengths))
+    if _reads_columns("reshape", order, max(x.ndim, len(lengths))):
+        # The last axis counts slowest: as in C order, with all axes reversed.
+        result = transpose(apply("reshape", transpose(x), shape=tuple(reversed(lengths))))
+    else:
+        result = apply("reshape", x, shape=tuple(lengths))
     return Traced(result.ref) if copy else result
 
 
-def _check_order(function: str, order: Any) -> None:
-    if order not in ("C", "A", "K", None):
-        refuse(f"np.{function}(..., order={order!r}) can't be traced; write np.transpose first")
+def _reads_columns(function: str, order: Any, ndim: int) -> bool:
+    """Says whether elements are read in Fortran's order.
+
+    Raises:
+        TraceError: the order is that of the memory, which a traced array doesn't have.
+        ValueError: NumPy has no such order.
+    """
+    if order not in ("C", "F", "A", "K", None):
+        raise ValueError(f"order must be one of 'C', 'F', 'A', or 'K' (got {order!r})")
+    if order in ("A", "K") and ndim > 1:
+        refuse(
+            f"np.{function}(..., order={order!r}) follows the memory, which a traced array doesn't "
+            "have; write order='C' or order='F'"
+        )
+    return order == "F" and ndim > 1
 
 
 @implements("ravel")
 def ravel(a: Any, order: Any = "C") -> Traced:
     """``np.ravel``."""
-    return reshape(a, -1 if as_traced(a).size else 0, order)
+    x = as_traced(a)
+    columns = _reads_columns("ravel", order, x.ndim)
+    return reshape(transpose(x) if columns else x, x.size)
 
 
 @implements("transpose", "permute_dims")

@@ -52,12 +52,21 @@ def searchsorted(a: Any, v: Any, side: Any = "left", sorter: Any = None) -> Trac
 
 @implements("digitize")
 def digitize(x: Any, bins: Any, right: bool = False) -> Any:
-    """``np.digitize``; bins that are traced are taken to rise."""
+    """``np.digitize``; bins that are traced may rise or fall, and are not checked to do so."""
     edges = as_operand(bins)
-    rising = isinstance(edges, Traced) or len(edges) < 2 or edges[0] <= edges[-1]
-    if rising:
-        return searchsorted(edges, x, "left" if right else "right")
-    return len(edges) - searchsorted(edges[::-1], x, "left" if right else "right")
+    side = "left" if right else "right"
+    if isinstance(edges, Traced):
+        if edges.size < 2:
+            return searchsorted(edges, x, side)
+        falling = edges[0] > edges[-1]
+        place = searchsorted(np.where(falling, edges[::-1], edges), x, side)
+        return np.where(falling, edges.size - place, place)
+    steps = np.diff(np.asarray(edges))
+    if not (np.all(steps >= 0) or np.all(steps <= 0)):
+        raise ValueError("bins must be monotonically increasing or decreasing")
+    if len(edges) < 2 or edges[0] <= edges[-1]:
+        return searchsorted(edges, x, side)
+    return len(edges) - searchsorted(edges[::-1], x, side)
 
 
 def _positions(indices: Any, length: int, mode: str) -> Any:
@@ -104,16 +113,14 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Traced:
 
 @implements("unravel_index")
 def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Any, ...]:
-    """``np.unravel_index`` in C order."""
-    if order != "C":
-        refuse("np.unravel_index(..., order='F') can't be traced; reverse shape and result")
-    rest: Any = strong(indices)
+    """``np.unravel_index``."""
+    rest: Any = convert(strong(indices), pinned(np.int64))
     result = []
     lengths = shape if isinstance(shape, tuple | list) else (shape,)
-    for length in reversed(lengths):
+    for length in lengths if order == "F" else reversed(lengths):
         result.append(rest % operator.index(length))
         rest = rest // operator.index(length)
-    return tuple(reversed(result))
+    return tuple(result if order == "F" else reversed(result))
 
 
 @implements("ravel_multi_index")
@@ -123,7 +130,7 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: s
         refuse("np.ravel_multi_index can be traced with mode='raise' and order='C' alone")
     total: Any = 0
     for position, length in zip(multi_index, dims, strict=True):
-        total = total * operator.index(length) + position
+        total = total * operator.index(length) + convert(position, pinned(np.int64))
     return total
 
 
@@ -134,15 +141,18 @@ def interp(
     """``np.interp``, in double precision as in NumPy."""
     values = strong(fp)
     if values.dtype.kind == "c":
-        if left is not None or right is not None:
-            refuse("np.interp of complex values can't be traced with `left` or `right`")
-        real = interp(x, xp, np.real(values), period=period)
-        return real + 1j * interp(x, xp, np.imag(values), period=period)
+        parts = [
+            interp(x, xp, part(values), _part(part, left), _part(part, right), period)
+            for part in (np.real, np.imag)
+        ]
+        return apply("complex", *parts)
     double = pinned(np.float64)
     at: Any = convert(strong(x), double)
     points: Any = convert(strong(xp), double)
     levels: Any = convert(values, double)
     if period is not None:
+        if not isinstance(period, Traced) and not period:
+            raise ValueError("period must be a non-zero value")
         period = abs(period)
         at, points = at % period, points % period
         order = argsort(points)
@@ -152,8 +162,12 @@ def interp(
         left = right = None
     result: Any = apply("interp", at, points, levels)
     if left is not None:
-        result = np.where(at < points[0], left, result)
-    return result if right is None else np.where(at > points[-1], right, result)
+        result = np.where(at < points[0], convert(left, double), result)
+    return result if right is None else np.where(at > points[-1], convert(right, double), result)
+
+
+def _part(part: Any, level: Any) -> Any:
+    return None if level is None else part(level)
 
 
 @implements("tril_indices_from")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from copy import copy
 from typing import Any
 
 import numpy as np
 
-from gradwire.tensors import is_inexact
+from gradwire.numpy_api.registry import pinned
+from gradwire.tensors import Dtype, is_inexact
 from gradwire.trace.traced import UFUNCS, Traced, refuse
 from gradwire.trace.values import (
     apply,
@@ -205,6 +205,8 @@ def power(x: Any, y: Any) -> Traced:
         (dtype, _) = resolve(lambda *d: np.power.resolve_dtypes((*d, None))[:2], [x, y])
         if dtype.kind in "iu" and y < 0:
             refuse("integers to negative integer powers are not allowed; write float(n)")
+        if dtype.kind in "iu":
+            dtype.type(y)  # raises OverflowError as in NumPy
         if abs(y) <= MAX_INTEGER_POWER:
             result = apply("integer_pow", convert(x, dtype), exponent=int(y))
             return Traced(result.ref, weak=x.weak)
@@ -220,8 +222,57 @@ def _divmod(x: Any, y: Any) -> tuple[Any, Any]:
     return np.floor_divide(x, y), np.remainder(x, y)
 
 
-def _angle_scale(factor: float) -> Callable[[Any], Any]:
-    return lambda x: np.multiply(x, factor)
+def _lifted(ufunc: np.ufunc, operands: tuple[Any, ...]) -> list[Traced]:
+    """Returns the operands of a ufunc that is a composition here, in the dtypes of its loop.
+
+    Lifted before anything is computed of them, they are not rounded in a shorter dtype.
+    """
+    values = [as_operand(value) for value in operands]
+    dtypes = resolve(lambda *d: ufunc.resolve_dtypes((*d, None))[: ufunc.nin], values)
+    return [convert(value, dtype) for value, dtype in zip(values, dtypes, strict=True)]
+
+
+def _in_single(dtype: Dtype) -> Dtype:
+    """Returns the dtype in which NumPy computes: it rounds half precision only at the end."""
+    return pinned(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def _angle_scale(ufunc: np.ufunc, factor: float) -> Callable[[Any], Any]:
+    def scaled(x: Any) -> Any:
+        (value,) = _lifted(ufunc, (x,))
+        wide = _in_single(value.dtype)
+        return convert(np.multiply(convert(value, wide), factor), value.dtype)
+
+    return scaled
+
+
+def _logaddexp2(x: Any, y: Any) -> Any:
+    first, second = _lifted(np.logaddexp2, (x, y))
+    wide = _in_single(first.dtype)
+    natural = [np.multiply(convert(value, wide), _LN2) for value in (first, second)]
+    return convert(np.logaddexp(*natural) / _LN2, first.dtype)
+
+
+def _extremum_of_numbers(ufunc: np.ufunc, chosen: np.ufunc) -> Callable[[Any, Any], Any]:
+    """The larger or smaller one, or that which is not NaN."""
+
+    def extremum(x: Any, y: Any) -> Any:
+        x, y = _lifted(ufunc, (x, y))
+        if not is_inexact(x.dtype):
+            return chosen(x, y)
+        return np.where(np.isnan(x), y, np.where(np.isnan(y), x, chosen(x, y)))
+
+    return extremum
+
+
+def _positive(x: Any) -> Traced:
+    (value,) = _lifted(np.positive, (x,))
+    return Traced(value.ref, weak=is_weak(as_operand(x)))
+
+
+def _signbit(x: Any) -> Any:
+    (value,) = _lifted(np.signbit, (x,))
+    return np.copysign(1.0, value) < 0
 
 
 UFUNCS.update({ufunc: _direct(ufunc, op) for ufunc, op in _DIRECT.items()})
@@ -231,20 +282,20 @@ UFUNCS.update({ufunc: _test(op, if_exact) for ufunc, (op, if_exact) in _TESTS.it
 UFUNCS.update({ufunc: _logical(op) for ufunc, op in _LOGICAL.items()})
 UFUNCS.update(
     {
-        np.deg2rad: _angle_scale(np.pi / 180),
-        np.degrees: _angle_scale(180 / np.pi),
+        np.deg2rad: _angle_scale(np.deg2rad, np.pi / 180),
+        np.degrees: _angle_scale(np.degrees, 180 / np.pi),
         np.divmod: _divmod,
         np.fabs: lambda x: by_loop(np.fabs, (x,), "abs"),
         np.float_power: lambda x, y: by_loop(np.float_power, (x, y), "pow"),
-        np.fmax: lambda x, y: np.where(np.isnan(x), y, np.where(np.isnan(y), x, np.maximum(x, y))),
-        np.fmin: lambda x, y: np.where(np.isnan(x), y, np.where(np.isnan(y), x, np.minimum(x, y))),
-        np.logaddexp2: lambda x, y: np.logaddexp(x * _LN2, y * _LN2) / _LN2,
+        np.fmax: _extremum_of_numbers(np.fmax, np.maximum),
+        np.fmin: _extremum_of_numbers(np.fmin, np.minimum),
+        np.logaddexp2: _logaddexp2,
         np.matmul: matmul,
-        np.positive: lambda x: copy(as_traced(x)),
+        np.positive: _positive,
         np.power: power,
-        np.rad2deg: _angle_scale(180 / np.pi),
-        np.radians: _angle_scale(np.pi / 180),
-        np.signbit: lambda x: np.copysign(1.0, x) < 0,
+        np.rad2deg: _angle_scale(np.rad2deg, 180 / np.pi),
+        np.radians: _angle_scale(np.radians, np.pi / 180),
+        np.signbit: _signbit,
         np.vecdot: lambda x, y, **kwargs: by_loop(np.vecdot, (x, y), "vecdot", **kwargs),
     }
 )

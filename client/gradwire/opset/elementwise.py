@@ -102,7 +102,15 @@ def _same_axis(call: Call, axes: Axes) -> Axes:
 
 
 OPS = (
-    _map("abs", 1, "numeric", "Absolute value; at 0 the derivative is 0.", result="real"),
+    _map(
+        "abs",
+        1,
+        "numeric",
+        "Absolute value; the derivative at 0 is 1, the one to the right. For complex numbers it "
+        "is 0 there, and further ones NaN.",
+        result="real",
+        poles=True,
+    ),
     _map("acos", 1, "inexact", "Inverse cosine.", poles=True),
     _map("acosh", 1, "inexact", "Inverse hyperbolic cosine.", poles=True),
     _map("asin", 1, "inexact", "Inverse sine.", poles=True),
@@ -183,7 +191,7 @@ OPS = (
     _map("add", 2, "numeric", "x + y."),
     _map("atan2", 2, "floating", "Angle of the point (x, y).", poles=True, operands="y, x"),
     _map("complex", 2, "floating32", "x + iy.", result="complex"),
-    _map("copysign", 2, "floating", "|x| with the sign of y; at x = 0 the derivative is 0."),
+    _map("copysign", 2, "floating", "|x| with the sign of y, which is the derivative at x = 0."),
     _map("divide", 2, "inexact", "x / y.", poles=True),
     _map("equal", 2, "any", "x == y.", result="bool", derivatives=_ZERO),
     _map("floor_divide", 2, "real", "floor(x / y); 0 for integers and y = 0.", derivatives=_ZERO),
@@ -191,7 +199,13 @@ OPS = (
     _map("greater", 2, "ordered", "x > y.", result="bool", derivatives=_ZERO),
     _map("greater_equal", 2, "ordered", "x >= y.", result="bool", derivatives=_ZERO),
     _map("heaviside", 2, "floating", "0 for x < 0, y at x = 0, 1 for x > 0."),
-    _map("hypot", 2, "floating", "sqrt(x*x + y*y) without overflow; derivative 0 at (0, 0)."),
+    _map(
+        "hypot",
+        2,
+        "floating",
+        "sqrt(x*x + y*y) without overflow; at (0, 0) the derivative is 0, further ones NaN.",
+        poles=True,
+    ),
     _map("less", 2, "ordered", "x < y.", result="bool", derivatives=_ZERO),
     _map("less_equal", 2, "ordered", "x <= y.", result="bool", derivatives=_ZERO),
     _map("logaddexp", 2, "floating", "log(exp(x) + exp(y)) without overflow."),

@@ -146,21 +146,22 @@ OPS = (
     _reduction(
         "max",
         "ordered",
-        "The largest element; ties share the derivative equally.",
+        "The largest element; ties share the derivative equally; NaN has the derivative NaN.",
         identity=False,
     ),
     _reduction("mean", "inexact", "The mean; NaN of nothing."),
     _reduction(
         "min",
         "ordered",
-        "The smallest element; ties share the derivative equally.",
+        "The smallest element; ties share the derivative equally; NaN has the derivative NaN.",
         identity=False,
     ),
     _reduction("prod", "numeric", "The product, in x's dtype."),
     _reduction(
         "std",
         "inexact",
-        "Standard deviation, the square root of `var`; its derivative is not finite at 0.",
+        "Standard deviation, the square root of `var`; where it is 0 so is its derivative, and "
+        "further ones are NaN.",
         result="real",
         poles=True,
         more=_CORRECTION,

@@ -12,10 +12,10 @@ from typing import Any, NoReturn, Self
 import numpy as np
 
 from gradwire.errors import TraceError
-from gradwire.opset import OPS
 from gradwire.tensors import Dtype
 from gradwire.trace.builder import Ref, active_builder
-from gradwire.trace.lines import caller_line, scipy_function
+from gradwire.trace.lines import caller_line
+from gradwire.trace.remedies import remedy_for_call, remedy_for_conversion
 
 UFUNCS: dict[np.ufunc, Callable[..., Any]] = {}
 """What a NumPy ufunc does with traced operands."""
@@ -29,13 +29,6 @@ UFUNC_METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {}
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
 """What a NumPy function does with traced operands."""
 
-_SCIPY_OPS = {
-    "special.log_softmax": "nn.log_softmax",
-    "special.logsumexp": "logsumexp",
-    "special.softmax": "nn.softmax",
-}
-"""The ops for functions of SciPy where the opset has them in another place."""
-
 METHODS: dict[str, Callable[..., Any]] = {}
 """What a method or property of an array does, where no NumPy function serves."""
 
@@ -44,9 +37,10 @@ def refusal(message: str) -> TraceError:
     """Makes the error for something that can't be traced, with the caller's line.
 
     Args:
-        message: What can't be, and what to write instead.
+        message: What can't be, and what to write instead. In a function of SciPy,
+            that stands for what it does inside.
     """
-    return TraceError(f"{message} (at {caller_line()})")
+    return TraceError(f"{remedy_for_call() or message} (at {caller_line()})")
 
 
 def refuse(message: str) -> NoReturn:
@@ -213,17 +207,7 @@ class Traced:
         return METHODS["__array_namespace__"](self)
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        called = scipy_function()
-        op = _SCIPY_OPS.get(called, called)
-        if op in OPS:
-            refuse(
-                f"a traced array has no values yet, so scipy.{called} can't take it; "
-                f"write gw.ops.{op}"
-            )
-        refuse(
-            "a traced array has no values yet, so np.asarray(x), np.array([x, y]) and functions "
-            "outside NumPy can't take it; write np.stack([x, y]), or a function of gw.ops"
-        )
+        refuse(remedy_for_conversion(self.dtype))
 
     def __bool__(self) -> bool:
         raise refusal(
@@ -248,8 +232,9 @@ class Traced:
 
     def __index__(self) -> int:
         raise refusal(
-            "range(x), a slice bound or a shape needs an integer, which a traced array isn't "
-            "yet; close over the number instead of passing it as an argument"
+            "range(x), a slice bound, a shape or the subscript of a list needs an integer, which a "
+            "traced array isn't yet; close over the number instead of passing it as an argument, "
+            "or write gw.ops.take(np.stack(list), x, axis=0)"
         )
 
     def __contains__(self, item: Any) -> bool:

@@ -4,6 +4,7 @@ from gradwire_server.lowering import (
     contraction,
     creation,
     decompositions,
+    determinant,
     elementwise,
     exponential,
     fft,
@@ -14,20 +15,24 @@ from gradwire_server.lowering import (
     random,
     reduction,
     shape,
+    softmax,
     solvers,
     special,
 )
 from gradwire_server.lowering.core import JaxFunction, Lowering, lower_function
+from gradwire_server.lowering.guard import guard_all
 
-LOWERINGS: dict[str, Lowering] = {
+_PLAIN: dict[str, Lowering] = {
     **elementwise.LOWERINGS,
     **reduction.LOWERINGS,
+    **softmax.LOWERINGS,
     **creation.LOWERINGS,
     **shape.LOWERINGS,
     **index.LOWERINGS,
     **contraction.LOWERINGS,
     **linalg.LOWERINGS,
     **decompositions.LOWERINGS,
+    **determinant.LOWERINGS,
     **solvers.LOWERINGS,
     **exponential.LOWERINGS,
     **matrix_equations.LOWERINGS,
@@ -36,6 +41,8 @@ LOWERINGS: dict[str, Lowering] = {
     **nn.LOWERINGS,
     **random.LOWERINGS,
 }
+
+LOWERINGS = guard_all(_PLAIN)
 """The ops without functions, by name; the operators are in ``derivatives``."""
 
 __all__ = ["LOWERINGS", "JaxFunction", "Lowering", "lower_function"]

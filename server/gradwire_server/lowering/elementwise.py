@@ -7,9 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_derivatives import SymbolicZero
 
+from gradwire_server.lowering import complex_functions, division, hyperbolic, planar
 from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.norms import modulus
+from gradwire_server.lowering.slopes import by_kind, tangent_of
 
 
 def _integer_pow(x: jax.Array, *, exponent: int) -> jax.Array:
@@ -32,31 +34,6 @@ def _bitcast(x: jax.Array, *, dtype: jnp.dtype) -> jax.Array:
     return lax.bitcast_convert_type(x, dtype)
 
 
-def _sign(x: jax.Array) -> jax.Array:
-    if not jnp.iscomplexobj(x):
-        return jnp.sign(x)
-    # JAX's rule says that the derivative is 0, but a complex sign turns.
-    zero = x == 0
-    return jnp.where(zero, 0, x / jnp.abs(jnp.where(zero, 1, x)).astype(x.dtype))
-
-
-@jax.custom_jvp
-def _real_abs(x: jax.Array) -> jax.Array:
-    return jnp.abs(x)
-
-
-@_real_abs.defjvp
-def _real_abs_jvp(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
-    return _real_abs(x), jnp.sign(x) * t_x  # JAX's own is 1 at 0
-
-
-def _abs(x: jax.Array) -> jax.Array:
-    return _real_abs(x) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.abs(x)
-
-
 @jax.custom_jvp
 def _copysign(x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.copysign(x, y)
@@ -66,54 +43,64 @@ def _copysign(x: jax.Array, y: jax.Array) -> jax.Array:
 def _copysign_jvp(
     primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
+    # It is ±|x|, whose derivative at 0 is the one to the right. JAX's second
+    # derivative goes through the sign bit of x and is lost.
     (x, y), (t_x, _) = primals, tangents
-    return _copysign(x, y), jnp.sign(x) * jnp.copysign(jnp.ones_like(y), y) * t_x
+    return _copysign(x, y), jnp.where(x < 0, -t_x, t_x) * jnp.copysign(jnp.ones_like(y), y)
 
 
 @jax.custom_jvp
 def _inexact_pow(x: jax.Array, y: jax.Array) -> jax.Array:
-    return jnp.power(x, y)
+    power = jnp.power(x, y)
+    if not jnp.iscomplexobj(x):
+        return power
+    return jnp.where((x == 0) & (jnp.real(y) > 0), 0, power)  # JAX's is NaN if y is not real
 
 
 def _inexact_pow_jvp(
     primals: tuple[jax.Array, jax.Array], tangents: tuple[Any, Any]
 ) -> tuple[jax.Array, jax.Array]:
     # With whole y and x = 0, JAX's y * x**(y - 1) ends in 0 * inf. Operands that
-    # are not differentiated are left out, for the logarithm of x < 0 is NaN.
+    # are not differentiated are left out: the logarithm of x < 0 is NaN.
     (x, y), (t_x, t_y) = primals, tangents
     value = _inexact_pow(x, y)
-    tangent = jnp.zeros_like(value)
-    if not isinstance(t_x, SymbolicZero):
-        flat = y == 0
-        power = _inexact_pow(x, jnp.where(flat, 1, y - 1))
-        tangent += jnp.where(flat, 0, y) * power * t_x
-    if not isinstance(t_y, SymbolicZero):
-        tangent += jnp.log(jnp.where(x == 0, 1, x)) * value * t_y
-    return value, tangent
+    flat = y == 0
+    by_x = jnp.where(flat, 0, y) * _inexact_pow(x, jnp.where(flat, 1, y - 1))
+    return value, tangent_of(value, (by_x, t_x), (_log_times_pow(x, y), t_y))
 
 
 _inexact_pow.defjvp(_inexact_pow_jvp, symbolic_zeros=True)
+
+
+@jax.custom_jvp
+def _log_times_pow(x: jax.Array, y: jax.Array) -> jax.Array:
+    """log(x) * x**y, and 0 for x = 0."""
+    return jnp.log(jnp.where(x == 0, 1, x)) * jnp.power(x, y)
+
+
+def _log_times_pow_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[Any, Any]
+) -> tuple[jax.Array, jax.Array]:
+    # By x, x**(y - 1) * (1 + y * log(x)): in x**y / x the power may have
+    # underflowed where the quotient has not.
+    (x, y), (t_x, t_y) = primals, tangents
+    zero = x == 0
+    logarithm = jnp.log(jnp.where(zero, 1, x))
+    value = _log_times_pow(x, y)
+    power = _inexact_pow(jnp.where(zero, 1, x), y - 1)
+    by_x = jnp.where(zero, 0, power * (1 + y * logarithm))
+    return value, tangent_of(value, (by_x, t_x), (logarithm * value, t_y))
+
+
+_log_times_pow.defjvp(_log_times_pow_jvp, symbolic_zeros=True)
 
 
 def _pow(x: jax.Array, y: jax.Array) -> jax.Array:
     return _inexact_pow(x, y) if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.power(x, y)
 
 
-@jax.custom_jvp
-def _hypot(x: jax.Array, y: jax.Array) -> jax.Array:
-    return jnp.hypot(x, y)
-
-
-@_hypot.defjvp
-def _hypot_jvp(
-    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    # JAX differentiates through |x| and max, whose second derivatives are lost
-    # on the axes and the diagonals.
-    (x, y), (t_x, t_y) = primals, tangents
-    h = _hypot(x, y)
-    safe = jnp.where(h == 0, 1, h)
-    return h, x / safe * t_x + y / safe * t_y
+def _sign(x: jax.Array) -> jax.Array:
+    return jnp.where(x == 0, 0, jnp.sign(x))  # JAX's sign of -0.0 is -0.0
 
 
 def _heaviside(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -121,35 +108,10 @@ def _heaviside(x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.where(jnp.isnan(x), jnp.nan, step)  # jnp.heaviside gives 0
 
 
-def _floor_divide(x: jax.Array, y: jax.Array) -> jax.Array:
-    quotient: jax.Array = _by_nonzero(jnp.floor_divide)(x, y)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        return quotient
-    # x // 0 is infinite in NumPy, NaN in JAX.
-    return lax.stop_gradient(jnp.where(y == 0, x / y, quotient))
-
-
-def _by_nonzero(function: Lowering) -> Lowering:
-    """An integer divided by zero gives 0, as in NumPy; XLA gives -1 or the dividend."""
-
-    def divide(x: jax.Array, y: jax.Array) -> jax.Array:
-        zero = (y == 0) & (not jnp.issubdtype(x.dtype, jnp.floating))
-        return jnp.where(zero, 0, function(x, jnp.where(zero, 1, y)))
-
-    return divide
-
-
 LOWERINGS: dict[str, Lowering] = {
-    "abs": _abs,
-    "acos": jnp.acos,
-    "acosh": jnp.acosh,
+    "abs": modulus,
     "add": jnp.add,
-    "asin": jnp.asin,
-    "asinh": jnp.asinh,
     "astype": _astype,
-    "atan": jnp.atan,
-    "atan2": jnp.atan2,
-    "atanh": jnp.atanh,
     "bitcast": _bitcast,
     "bitwise_and": jnp.bitwise_and,
     "bitwise_invert": jnp.bitwise_invert,
@@ -157,26 +119,17 @@ LOWERINGS: dict[str, Lowering] = {
     "bitwise_or": jnp.bitwise_or,
     "bitwise_right_shift": jnp.bitwise_right_shift,
     "bitwise_xor": jnp.bitwise_xor,
-    "cbrt": jnp.cbrt,
+    "cbrt": hyperbolic.cbrt,
     "ceil": jnp.ceil,
     "clip": jnp.clip,
     "complex": _complex,
     "conj": jnp.conj,
     "copysign": _copysign,
-    "cos": jnp.cos,
-    "cosh": jnp.cosh,
-    "divide": jnp.divide,
     "equal": jnp.equal,
-    "exp": jnp.exp,
-    "exp2": jnp.exp2,
-    "expm1": jnp.expm1,
     "floor": jnp.floor,
-    "floor_divide": _floor_divide,
-    "fmod": _by_nonzero(jnp.fmod),
     "greater": jnp.greater,
     "greater_equal": jnp.greater_equal,
     "heaviside": _heaviside,
-    "hypot": _hypot,
     "imag": jnp.imag,
     "integer_pow": _integer_pow,
     "isfinite": jnp.isfinite,
@@ -184,11 +137,6 @@ LOWERINGS: dict[str, Lowering] = {
     "isnan": jnp.isnan,
     "less": jnp.less,
     "less_equal": jnp.less_equal,
-    "log": jnp.log,
-    "log10": jnp.log10,
-    "log1p": jnp.log1p,
-    "log2": jnp.log2,
-    "logaddexp": jnp.logaddexp,
     "logical_and": jnp.logical_and,
     "logical_not": jnp.logical_not,
     "logical_or": jnp.logical_or,
@@ -201,19 +149,14 @@ LOWERINGS: dict[str, Lowering] = {
     "not_equal": jnp.not_equal,
     "pow": _pow,
     "real": jnp.real,
-    "reciprocal": jnp.reciprocal,
     "reduce_precision": lax.reduce_precision,
-    "remainder": _by_nonzero(jnp.remainder),
     "round": jnp.round,
-    "rsqrt": lax.rsqrt,
-    "sign": _sign,
-    "sin": jnp.sin,
-    "sinh": jnp.sinh,
-    "sqrt": jnp.sqrt,
+    "sign": by_kind(_sign, complex_functions.sign),
     "square": jnp.square,
     "subtract": jnp.subtract,
-    "tan": jnp.tan,
-    "tanh": jnp.tanh,
     "trunc": jnp.trunc,
     "where": jnp.where,
+    **division.LOWERINGS,
+    **hyperbolic.LOWERINGS,
+    **planar.LOWERINGS,
 }

@@ -40,14 +40,16 @@ def expm(a: jax.Array) -> jax.Array:
     # The number of squarings doesn't change the value, so it has no derivative.
     norm = jnp.max(jnp.sum(jnp.abs(lax.stop_gradient(a)), axis=0))
     squarings = jnp.maximum(0, jnp.ceil(jnp.log2(norm / bound)))
-    scale = jnp.ldexp(jnp.ones_like(norm), -squarings.astype(np.int32))
+    # NaN already here, so that the derivatives of what has no value are NaN, too.
+    within = squarings <= _MAX_SQUARINGS
+    scale = jnp.where(within, jnp.ldexp(jnp.ones_like(norm), -squarings.astype(np.int32)), jnp.nan)
     root = _pade(a * scale.astype(a.dtype), coefficients)
 
     def step(x: jax.Array, count: jax.Array) -> tuple[jax.Array, None]:
         return lax.cond(count < squarings, lambda x: x @ x, lambda x: x, x), None
 
     result, _ = lax.scan(step, root, jnp.arange(_MAX_SQUARINGS, dtype=squarings.dtype))
-    return jnp.where(squarings <= _MAX_SQUARINGS, result, jnp.nan)
+    return result
 
 
 def _pade(a: jax.Array, coefficients: tuple[int, ...]) -> jax.Array:

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from gradwire.opset.core import At, ByArray, Index, NewAxis, Range
-from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.core import Lowering, of_unfolded, unfolded
 
 _IN_BOUNDS = "promise_in_bounds"  # ``_positions`` sees to it
 
@@ -122,7 +122,7 @@ def _dynamic_update_slice(x: jax.Array, update: jax.Array, *starts: jax.Array) -
 
 
 def _top_k(x: jax.Array, *, k: int) -> list[jax.Array]:
-    values, positions = lax.top_k(x, k)
+    values, positions = lax.top_k(unfolded(x), k)
     return [values, positions.astype(jnp.int64)]
 
 
@@ -131,15 +131,29 @@ def _searchsorted(x: jax.Array, values: jax.Array, *, side: str) -> jax.Array:
 
 
 def _interp(x: jax.Array, xp: jax.Array, fp: jax.Array) -> jax.Array:
-    """As ``jnp.interp``, which fails for bfloat16."""
+    """As ``numpy.interp``: the line through the points on both sides of x.
+
+    Each line is written from one of its points, ``base``, so chosen that nothing
+    is computed that isn't finite: what isn't used would be NaN in derivatives.
+    """
     if xp.size == 1:
         return jnp.broadcast_to(fp[0], x.shape)
-    right = jnp.clip(jnp.searchsorted(xp, x, side="right"), 1, xp.size - 1)
+    below, above = x < xp[0], x > xp[-1]
+    inside = jnp.where(below | above, xp[0], x)
+    right = jnp.clip(jnp.searchsorted(xp, inside, side="right"), 1, xp.size - 1)
     left = right - 1
     width = xp[right] - xp[left]
-    slope = (fp[right] - fp[left]) / jnp.where(width == 0, 1, width)
-    inside = fp[left] + (x - xp[left]) * slope
-    return jnp.where(x < xp[0], fp[0], jnp.where(x > xp[-1], fp[-1], inside))
+    rise = fp[right] - fp[left]
+    level = (width == 0) | (jnp.isinf(fp[left]) & (fp[left] == fp[right]))
+    slope = jnp.where(level, 0, rise / jnp.where(width == 0, 1, width))
+    # From the left point, unless x is the last of all points, which may be repeated,
+    # or the line starts at infinity.
+    offset = jnp.where(inside == xp[left], 0, (inside - xp[left]) * slope)
+    endless = jnp.isnan(lax.stop_gradient(fp[left] + offset)) & ~jnp.isnan(x)
+    base = jnp.where((inside == xp[-1]) | endless, right, left)
+    at_point = (inside == xp[base]) & ~jnp.isfinite(slope)
+    line = fp[base] + (inside - xp[base]) * jnp.where(at_point, 0, slope)
+    return jnp.where(below, fp[0], jnp.where(above, fp[-1], line))
 
 
 def _one_hot(x: jax.Array, *, num_classes: int, dtype: jnp.dtype) -> jax.Array:
@@ -148,7 +162,7 @@ def _one_hot(x: jax.Array, *, num_classes: int, dtype: jnp.dtype) -> jax.Array:
 
 
 LOWERINGS: dict[str, Lowering] = {
-    "argsort": jnp.argsort,
+    "argsort": of_unfolded(jnp.argsort),
     "dynamic_slice": _dynamic_slice,
     "dynamic_update_slice": _dynamic_update_slice,
     "getitem": _getitem,
@@ -160,7 +174,7 @@ LOWERINGS: dict[str, Lowering] = {
     "interp": _interp,
     "one_hot": _one_hot,
     "searchsorted": _searchsorted,
-    "sort": jnp.sort,
+    "sort": of_unfolded(jnp.sort),
     "take": _take,
     "take_along_axis": _take_along_axis,
     "top_k": _top_k,

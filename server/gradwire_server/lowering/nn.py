@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradwire_server.lowering import windows
+from gradwire_server.lowering import activations, windows
 from gradwire_server.lowering.core import Lowering
-
-
-def _elu(x: jax.Array, *, alpha: float) -> jax.Array:
-    return jax.nn.elu(x, alpha)
-
-
-def _leaky_relu(x: jax.Array, *, negative_slope: float) -> jax.Array:
-    return jax.nn.leaky_relu(x, negative_slope)
 
 
 def _attention(
@@ -49,14 +39,6 @@ def _attention(
     return result.reshape(*lead, length, heads, value.shape[-1])
 
 
-def _softmax(x: jax.Array, *, axis: Sequence[int]) -> jax.Array:
-    return jax.nn.softmax(x, tuple(axis))
-
-
-def _log_softmax(x: jax.Array, *, axis: Sequence[int]) -> jax.Array:
-    return jax.nn.log_softmax(x, tuple(axis))
-
-
 def _resize(x: jax.Array, *, shape: tuple[int, ...], method: str) -> jax.Array:
     for axis, (old, new) in enumerate(zip(x.shape, shape, strict=True)):
         if old == new:
@@ -79,17 +61,7 @@ def _resize(x: jax.Array, *, shape: tuple[int, ...], method: str) -> jax.Array:
 
 LOWERINGS: dict[str, Lowering] = {
     "nn.dot_product_attention": _attention,
-    "nn.elu": _elu,
     "nn.resize": _resize,
-    "nn.gelu": jax.nn.gelu,
-    "nn.leaky_relu": _leaky_relu,
-    "nn.log_sigmoid": jax.nn.log_sigmoid,
-    "nn.log_softmax": _log_softmax,
-    "nn.mish": jax.nn.mish,
-    "nn.relu": jax.nn.relu,
-    "nn.selu": jax.nn.selu,
-    "nn.silu": jax.nn.silu,
-    "nn.softmax": _softmax,
-    "nn.softplus": jax.nn.softplus,
+    **activations.LOWERINGS,
     **windows.LOWERINGS,
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.core import Lowering, of_unfolded, unfolded
+from gradwire_server.lowering.norms import deviation, variance
 
 
 def _in_own_dtype(function: Lowering) -> Lowering:
@@ -23,7 +25,7 @@ def _in_own_dtype(function: Lowering) -> Lowering:
 
 def _counting(function: Lowering) -> Lowering:
     def reduce(x: jax.Array, **attrs: Any) -> jax.Array:
-        result: jax.Array = function(x, **attrs).astype(jnp.int64)
+        result: jax.Array = function(unfolded(x), **attrs).astype(jnp.int64)
         return result
 
     return reduce
@@ -31,10 +33,48 @@ def _counting(function: Lowering) -> Lowering:
 
 def _running(function: Lowering) -> Lowering:
     def accumulate(x: jax.Array, *, axis: int) -> jax.Array:
-        result: jax.Array = function(x, axis % x.ndim)  # lax takes no negative axis
+        result: jax.Array = function(unfolded(x), axis % x.ndim)  # lax takes no negative axis
         return result
 
     return accumulate
+
+
+def _extremum(function: Lowering) -> Lowering:
+    """The largest or smallest element; ties share its derivative equally.
+
+    JAX divides by the number of ties, which is 0 where the result is NaN: what comes of
+    that differs between forward and reverse mode. Here the derivative is NaN as well.
+    """
+
+    @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+    def inexact(x: jax.Array, axis: tuple[int, ...], keepdims: bool) -> jax.Array:
+        result: jax.Array = function(x, axis=axis, keepdims=keepdims)
+        return result
+
+    @inexact.defjvp
+    def inexact_jvp(
+        axis: tuple[int, ...],
+        keepdims: bool,
+        primals: tuple[jax.Array],
+        tangents: tuple[jax.Array],
+    ) -> tuple[jax.Array, jax.Array]:
+        (x,), (t_x,) = primals, tangents
+        value = inexact(x, axis, True)
+        chosen = x == value
+        count = chosen.sum(axis, keepdims=True, dtype=jnp.promote_types(x.dtype, jnp.float32))
+        share = jnp.where(chosen, 1 / count, 0).astype(x.dtype)
+        share = jnp.where(jnp.isnan(value), jnp.nan, share)
+        tangent = (share * t_x).sum(axis, keepdims=keepdims)
+        return value.reshape(tangent.shape), tangent
+
+    def extremum(x: jax.Array, *, axis: tuple[int, ...], keepdims: bool) -> jax.Array:
+        exact = not jnp.issubdtype(x.dtype, jnp.inexact)
+        result: jax.Array = (
+            function(x, axis=axis, keepdims=keepdims) if exact else inexact(x, axis, keepdims)
+        )
+        return result
+
+    return extremum
 
 
 LOWERINGS: dict[str, Lowering] = {
@@ -43,17 +83,15 @@ LOWERINGS: dict[str, Lowering] = {
     "argmax": _counting(jnp.argmax),
     "argmin": _counting(jnp.argmin),
     "count_nonzero": _counting(jnp.count_nonzero),
-    "cumulative_logsumexp": _running(lax.cumlogsumexp),
     "cumulative_max": _running(lax.cummax),
     "cumulative_min": _running(lax.cummin),
-    "cumulative_prod": _in_own_dtype(jnp.cumulative_prod),
-    "cumulative_sum": _in_own_dtype(jnp.cumulative_sum),
-    "logsumexp": jax.nn.logsumexp,
-    "max": jnp.max,
+    "cumulative_prod": of_unfolded(_in_own_dtype(jnp.cumulative_prod)),
+    "cumulative_sum": of_unfolded(_in_own_dtype(jnp.cumulative_sum)),
+    "max": _extremum(jnp.max),
     "mean": jnp.mean,
-    "min": jnp.min,
+    "min": _extremum(jnp.min),
     "prod": _in_own_dtype(jnp.prod),
-    "std": jnp.std,
+    "std": deviation,
     "sum": _in_own_dtype(jnp.sum),
-    "var": jnp.var,
+    "var": variance,
 }
