@@ -154,7 +154,14 @@ def test_a_solver_in_a_loop(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["linalg.sqrtm", "linalg.logm", "special.gammainc", "special.betainc"]
+    "name",
+    [
+        "linalg.sqrtm",
+        "linalg.logm",
+        "linalg.pinv",
+        "special.gammainc",
+        "special.betainc",
+    ],
 )
 def test_an_op_with_a_rule_of_its_own_in_a_loop(name: str) -> None:
     """The same holds for ops whose derivatives JAX has from a rule; outside loops all is well."""

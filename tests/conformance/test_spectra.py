@@ -278,3 +278,16 @@ def test_eigenvalues_of_any_matrix_are_loud_where_it_has_no_basis_of_eigenvector
     assert _loud(gradients[0])
     assert _loud(gradients[1])
     np.testing.assert_allclose(gradients[2:], 2 * points[2:].mT, 1e-9, 1e-9)
+
+
+def test_sums_over_the_spectrum_of_what_is_no_number_are_nan() -> None:
+    """In one row of a batch, with its derivatives, and without touching the others."""
+    points = np.stack([POINTS["simple"], POINTS["simple"], POINTS["simple"]])
+    points[0, 1, 0], points[2, 2, 2] = np.inf, np.nan
+    names = (np.linalg.eigvalsh, np.linalg.svdvals)
+    sums = [in_jax(lambda a, f=f: np.sum(np.exp(f(a))), EYE) for f in names]
+    both = jax.vmap(lambda a: [jax.value_and_grad(f)(a) for f in sums])
+    for value, gradient in jax.jit(both)(points):
+        assert np.isnan(np.asarray(value)[[0, 2]]).all()
+        assert np.isnan(np.asarray(gradient)[[0, 2]]).any((1, 2)).all()
+        assert np.isfinite(np.asarray(gradient)[1]).all()

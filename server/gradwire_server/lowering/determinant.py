@@ -67,15 +67,14 @@ def _large_det_jvp(
 
 @jax.custom_jvp
 def _cofactors(x: jax.Array) -> jax.Array:
-    """Returns ∂ det / ∂ x; JAX's is right for singular matrices, too, and quick to compile."""
-    return _slope(jnp.linalg.det, x)
+    """Returns ∂ det / ∂ x. JAX's is 0, silently, where elimination meets a column of zeros."""
+    return _slope(_det_to_first_order, x)
 
 
 @_cofactors.defjvp
 def _cofactors_jvp(
     primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    """JAX's own derivative of its cofactors is 0 at a matrix of rank n − 2, silently."""
     _, t_cofactors = jax.jvp(partial(_slope, _turned_det), primals, tangents)
     return _cofactors(*primals), t_cofactors
 
@@ -84,6 +83,23 @@ def _slope(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Arra
     value, pull = jax.vjp(function, x)
     slope: jax.Array = pull(jnp.ones_like(value))[0]
     return slope
+
+
+def _det_to_first_order(x: jax.Array) -> jax.Array:
+    """Returns a function with the first derivative of the determinant, quick to compile.
+
+    With A = U S Vᴴ it is det U · det Vᴴ · Σ (Uᴴ dA V)ₖₖ Πₗ sₗ, over all l but k.
+    """
+    x, exponent = _balanced(x)
+    u, values, vh = jnp.linalg.svd(lax.stop_gradient(x))
+    ones = jnp.ones_like(values[..., :1])
+    axis = values.ndim - 1
+    before = lax.cumprod(jnp.concatenate([ones, values[..., :-1]], axis), axis)
+    after = lax.cumprod(jnp.concatenate([values[..., 1:], ones], axis), axis, reverse=True)
+    others = (before * after)[..., None, :].astype(x.dtype)
+    cofactors = jnp.matmul(jnp.conj(u) * others, jnp.conj(vh), precision=lax.Precision.HIGHEST)
+    value = jnp.sum(cofactors * x, (-2, -1))
+    return _unbalanced(jnp.linalg.det(u) * value * jnp.linalg.det(vh), exponent)
 
 
 def _turned_det(x: jax.Array) -> jax.Array:
@@ -111,10 +127,7 @@ def _turned_det(x: jax.Array) -> jax.Array:
     value = _det_near(diagonal, p) * _small_det(w - r @ _inverse_near(diagonal, p) @ q)
     flat = jnp.sum(x - lax.stop_gradient(x), (-2, -1))
     value = jnp.where(regular, value, _flat_to_order(_ROWS, flat))
-    value = jnp.linalg.det(u) * value * jnp.linalg.det(vh)
-    # In two halves: one power of 2 may be too large or too small where the product isn't.
-    half = exponent // 2
-    return _times_power_of_two(_times_power_of_two(value, half), exponent - half)
+    return _unbalanced(jnp.linalg.det(u) * value * jnp.linalg.det(vh), exponent)
 
 
 def _balanced(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -128,6 +141,12 @@ def _balanced(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     columns = jnp.frexp(jnp.max(sizes, -2, keepdims=True))[1]
     scaled = _times_power_of_two(_times_power_of_two(x, -rows), -columns)
     return scaled, jnp.sum(rows, (-2, -1)) + jnp.sum(columns, (-2, -1))
+
+
+def _unbalanced(value: jax.Array, exponent: jax.Array) -> jax.Array:
+    # In two halves: one power of 2 may be too large or too small where the product isn't.
+    half = exponent // 2
+    return _times_power_of_two(_times_power_of_two(value, half), exponent - half)
 
 
 def _times_power_of_two(x: jax.Array, exponent: jax.Array) -> jax.Array:

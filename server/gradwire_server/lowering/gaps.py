@@ -10,8 +10,6 @@ _LEAST_GAP = 1e3 * float(np.finfo(np.float64).eps)
 """Of the largest value. A gap is wrong by epsilon times that, so that above this
 a quotient has three digits or more."""
 
-_HUGE = 1e300
-
 
 def least_gap(values: jax.Array) -> jax.Array:
     """Returns what a gap between such values must exceed, with one axis of length 1 behind."""
@@ -31,11 +29,12 @@ def divide_by_gap(x: jax.Array, gap: jax.Array, least: jax.Array) -> jax.Array:
 
 
 def loud_where(lost: jax.Array, x: jax.Array) -> jax.Array:
-    """Returns x in double precision; where ``lost``, 0 if x is 0, or else what isn't finite.
+    """Returns x, but where ``lost`` 0 if x is 0, or else what isn't finite.
 
     A factor NaN would spoil more than that: the gradient of a simple eigenvector
     holds a 0 for each of the others, equal or not. No rule of JAX's may ask
-    whether a tangent is 0, so x is multiplied by 1e300, twice.
+    whether a tangent is 0, so x is multiplied by 1e299 (float32: 2e37), twice.
     """
-    factor = jnp.where(lost, _HUGE, 1).astype(x.dtype)
+    huge = float(np.finfo(x.dtype).max) ** 0.97
+    factor = jnp.where(lost, huge, 1).astype(x.dtype)
     return x * factor * factor

@@ -34,8 +34,7 @@ def _qr(x: jax.Array) -> tuple[jax.Array, ...]:
 def _loud_change(y: jax.Array, lost: jax.Array) -> jax.Array:
     """Returns 0, whose derivative makes that of y infinite where it is ``lost``."""
     change = y - lax.stop_gradient(y)
-    loud = loud_where(lost, loud_where(lost, change))
-    return jnp.where(lost, loud, 0)
+    return jnp.where(lost, loud_where(lost, change), 0)
 
 
 def _lu(x: jax.Array) -> tuple[jax.Array, ...]:
