@@ -111,6 +111,18 @@ def test_norm_at_zero_has_one_derivative(order: float, dtype: str) -> None:
     assert np.isfinite(curvature[1]).all()
 
 
+@pytest.mark.parametrize("order", [-1.0, -2.0, -3.5])
+def test_norm_of_negative_order_with_a_zero(order: float) -> None:
+    """It is 0, with derivatives 0, in one row, without touching others."""
+    x = np.array([[0.0, 0, 0], [3, 0, 4], [3, 0.5, 4]])
+    norms = _op("vector_norm", axis=(1,), ord=order, keepdims=False)
+    want = [0, 0, (3**order + 0.5**order + 4**order) ** (1 / order)]
+    np.testing.assert_allclose(norms(x), want, 1e-14)
+    gradient = jax.jit(jax.grad(lambda x: norms(x).sum()))(x)
+    np.testing.assert_array_equal(gradient[:2], np.zeros((2, 3)))
+    np.testing.assert_allclose(gradient[2], (x[2] / norms(x)[2]) ** (order - 1), 1e-13)
+
+
 def test_frobenius_norm_at_zero_has_gradient_zero() -> None:
     """As the vector norm."""
     norm = _op("matrix_norm", ord="fro", keepdims=False)

@@ -14,8 +14,8 @@ import pytest
 from conformance.harness import UNOPTIMISED, cases_of_table
 from gradwire.ir.binding import bind_attrs
 from gradwire.opset import OPS
-from gradwire.opset.core import Derivatives
-from gradwire.tensors import Array
+from gradwire.opset.core import Call, Derivatives
+from gradwire.tensors import Array, TensorType
 from gradwire_server.lowering import LOWERINGS
 from gradwire_server.lowering.guard import COLUMNS, GUARDED, VECTOR
 
@@ -204,3 +204,32 @@ def test_negative_powers() -> None:
     """NaN, as every inverse."""
     got = np.asarray(LOWERINGS["linalg.matrix_power"](np.diag([np.inf, 1.0]), n=-2))
     assert np.isnan(got).all()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("linalg.det", "linalg.inv") else pytest.mark.long)
+        for name in sorted(GUARDED)
+    ],
+)
+def test_matrices_without_rows(name: str) -> None:
+    """Every op gives what it may give of nothing, and derivatives without elements."""
+    case = next(case for case in cases_of_table() if case.op == name)
+    attrs = bind_attrs(OPS[name], case.attrs_for(np.dtype("float64")))
+
+    def function(*x: Any) -> list[Any]:
+        return jax.tree.leaves(LOWERINGS[name](*x, **attrs))
+
+    for lead in ((), (2,)):
+        cores = [(0,) if operand.kind == VECTOR else (0, 0) for operand in GUARDED[name]]
+        operands = [jnp.zeros((*lead, *core)) for core in cores]
+        call = Call(tuple(TensorType(np.dtype("float64"), x.shape) for x in operands), attrs)
+        wanted = [t.shape for t in OPS[name].infer(call)]
+        assert [x.shape for x in jax.eval_shape(function, *operands)] == wanted
+        if OPS[name].derivatives is Derivatives.NONE:
+            continue
+        values, tangents = jax.jvp(function, operands, operands)
+        assert [x.shape for x in tangents] == wanted
+        cotangents = jax.vjp(function, *operands)[1](values)
+        assert [x.shape for x in cotangents] == [x.shape for x in operands]

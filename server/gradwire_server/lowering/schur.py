@@ -166,7 +166,7 @@ def triangular_log(t: jax.Array) -> jax.Array:
     y, (nodes, weights) = r - eye, _quadrature(t.dtype)
     stacked = jnp.broadcast_to(y, (len(_NODES), *y.shape))
     parts = lax.linalg.triangular_solve(eye + nodes * y, stacked, left_side=True, lower=False)
-    log = jnp.exp2(roots) * jnp.sum(weights * parts, 0)
+    log = jnp.exp2(roots).astype(t.dtype) * jnp.sum(weights * parts, 0)
     # The eigenvalues' logarithms are known without cancellation.
     log = jnp.where(eye == 1, jnp.log(_diagonal(t))[:, None], log)
     return jnp.where(_distance(r) <= _NEAR, log, jnp.nan)
@@ -187,7 +187,7 @@ def triangular_log_slope(t: jax.Array, e: jax.Array) -> jax.Array:
     stacked = jnp.broadcast_to(e, factors.shape)
     for left in (True, False):
         stacked = lax.linalg.triangular_solve(factors, stacked, left_side=left, lower=False)
-    slope = jnp.exp2(roots) * jnp.sum(weights * stacked, 0)
+    slope = jnp.exp2(roots).astype(t.dtype) * jnp.sum(weights * stacked, 0)
     return jnp.where(_distance(r) <= _NEAR, slope, jnp.nan)
 
 

@@ -126,7 +126,7 @@ def _avg_pool(
             inside = jnp.minimum(first + length, x.shape[axis]) - jnp.maximum(first, 0)
             behind = tuple(range(1, x.ndim - axis))
             counts = counts * jnp.expand_dims(unfolded(inside).astype(counts.dtype), behind)
-    return (total / counts).astype(x.dtype)
+    return (total.astype(counts.dtype) / counts).astype(x.dtype)
 
 
 def _wide(dtype: jnp.dtype) -> jnp.dtype:
