@@ -1,23 +1,26 @@
 # Every target makes what it needs; see CONTRIBUTING.md.
 #   make PYTHON=python3.12      uses another Python for new environments
 #   make test ARGS='-k jvp'     passes arguments on to pytest
+#   make test-outside SLICE=10  runs one test in ten of it, the same ones everywhere
 
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
+SLICE ?= 1
 TARGET ?= cpu
 export PYTHON
 
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-deploy test-wheel test-floor check check-style \
+.PHONY: help demo test test-long test-outside test-deploy test-wheel test-floor check check-style \
 	check-types check-imports check-stubs check-docs check-proto check-deploy format proto docs \
 	prometheus-rule bench load locust clean lock image image-test
 
 help:
 	@echo 'make demo        shows what gradwire does, against a server of its own'
 	@echo 'make test        runs the tests; make test-long the ones that take minutes'
+	@echo 'make test-outside  holds it against suites of PyTorch, SciPy and NumPy; SLICE=10: a tenth'
 	@echo 'make test-deploy runs servers behind a real Envoy, the dashboard and the alerts'
 	@echo 'make test-wheel  installs the wheel without extras and tests that thin client'
 	@echo 'make test-floor  does the same on the oldest dependencies that are allowed'
@@ -54,6 +57,14 @@ help:
 		--editable '.[deploy]'
 	@touch $@
 
+# Apart from .venv, because torch is 200 MB, and 5 GB where it brings CUDA.
+.venv-outside/installed: pyproject.toml scripts/make-venv
+	@scripts/make-venv .venv-outside
+	@echo 'Installing gradwire[outside] into .venv-outside; the first time takes a minute or two.'
+	@.venv-outside/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[outside]'
+	@touch $@
+
 demo: .venv/installed-demo
 	$(BIN)/python examples/demo.py
 
@@ -63,6 +74,10 @@ test: .venv/installed-dev
 
 test-long: .venv/installed-dev
 	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)
+
+# What pyproject.toml keeps out of the other targets: PyTorch is in no other environment.
+test-outside: .venv-outside/installed
+	.venv-outside/bin/python -m pytest tests/outside --slice $(SLICE) --numprocesses $(WORKERS) $(ARGS)
 
 # Against programs that aren't Python's: Envoy and Prometheus.
 test-deploy: .venv/installed-dev
@@ -135,7 +150,7 @@ locust: .venv/installed-load
 	$(BIN)/locust -f deploy/load/locustfile.py --headless --html build/locust.html $(ARGS)
 
 clean:
-	rm -rf .venv .venv-proto .venv-deploy .venv-wheel .venv-floor build dist
+	rm -rf .venv .venv-proto .venv-deploy .venv-outside .venv-wheel .venv-floor build dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find client server tests examples benchmarks -name __pycache__ -type d -prune \
 		-exec rm -rf {} + 2>/dev/null || true

@@ -12,7 +12,7 @@ report_failure() { # report_failure STATUS STATUSES-IN-THE-PIPELINE COMMAND
     for ((level = 2; level < ${#FUNCNAME[@]}; level++)); do
         callers+=", called in line ${BASH_LINENO[level - 1]}"
     done
-    printf '\ngradwire: %s failed in line %s%s: %s: %s\n\n' \
+    printf 'gradwire: %s failed in line %s%s: %s: %s\n' \
         "${BASH_SOURCE[1]}" "${BASH_LINENO[0]}" "$callers" "$words" "$3" >&2
 }
 trap 'report_failure "$?" "${PIPESTATUS[*]}" "$BASH_COMMAND"' ERR

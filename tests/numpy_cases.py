@@ -25,6 +25,8 @@ NUMBERS = ("int32", *INEXACT)
 ORDERED = ("bool", "int32", "uint8", *FLOATS)
 ANY = ("bool", "int32", "uint8", *INEXACT)
 DOUBLE = ("float64",)
+FEW = ("int32", "float32", "complex128")
+SHORT = ("bool", "int8", "uint8", "int16", "float16")
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,17 @@ def samples(dtype: str) -> Mapping[str, Any]:
         "n8": np.arange(-2, 2, dtype=np.int8),
         "p": 2.5,
         "n": 3,
+        "f16": np.linspace(-1, 1, 4, dtype=np.float16),
+        "gaps": _with_gaps(numbers(3, 4)),
         "nan": np.array([np.nan, -np.inf, np.inf, 0.5], "f" if dtype == "float32" else "d"),
     }
+
+
+def _with_gaps(array: Any) -> Any:
+    """Puts NaN into an array that can hold them: two of a row, a whole row, none."""
+    if array.dtype.kind in "fc":
+        array[0, 1:3] = array[1] = np.nan
+    return array
 
 
 def _cases(dtypes: tuple[str, ...], *expressions: str, loose: float = 1.0) -> Iterator[Case]:
@@ -146,6 +157,7 @@ OPERATORS = [
     *_cases(DOUBLE, "a ** np.inf", "pos ** np.float64(2)", "[1, 2, 3, 4] * a", "a - np.eye(3, 4)"),
     *_cases(("uint8",), "a < 300", "a == -1", "300 >= a"),
     *_cases(BOOL, "abs(a)", "np.absolute(a)"),
+    *_cases(("uint8",), "np.where(mask, a, 300)", "np.where(mask, a, -1)", "np.clip(a, -5, 300)"),
     *_cases(NUMBERS, "z0 * 2", "z0 + a", "a * z0", "z0 ** 2", "one + a"),
 ]
 
@@ -167,6 +179,12 @@ UFUNCS = [
     *_cases(FLOATS, "np.heaviside(a, 0.5)", "np.nextafter(a, d)", "np.logaddexp2(a, 1.0)"),
     *_cases(ANY, "np.logical_and(a, d)", "np.logical_or(a, b)", "np.logical_not(a)"),
     *_cases(ANY, "np.logical_xor(a, d)", "np.isfinite(a)", "np.isnan(a)", "np.isinf(a)"),
+    *_cases(SHORT, "np.degrees(a)", "np.radians(a)", "np.deg2rad(a)", "np.rad2deg(a)"),
+    *_cases(SHORT, "np.logaddexp2(a, d)", "np.signbit(a)", "np.fmax(a, b)", "np.fmin(a, b)"),
+    *_cases(SHORT, "np.hypot(a, f16)", "np.float_power(pos + f16 + 2, d)", "np.true_divide(a, 3)"),
+    *_cases(("float32",), "np.logaddexp2(a, f64)", "np.logaddexp2(f16, a)", "np.fmin(a, f64)"),
+    *_cases(("float16",), "np.logaddexp2(a, f64)", "np.arctan2(a, f32)", "np.copysign(n8, f64)"),
+    *_cases(("float16",), "np.heaviside(a, f64)", "np.fmax(a, f32)", "np.logaddexp(n8, f64)"),
     *_cases(FLOATS, "np.isnan(nan)", "np.isinf(nan)", "np.isfinite(nan)"),
     *_cases(FLOATS, "np.fmax(nan, 1.0)", "np.fmin(b, nan)", "np.maximum(nan, b)"),
     *_cases(NUMBERS, "np.matmul(a, e)", "np.vecdot(a, b)", "np.matmul(c, e)", "np.positive(a)"),
@@ -175,6 +193,7 @@ UFUNCS = [
     *_cases(NUMBERS, "np.add.reduce(a)", "np.add.reduce(a, axis=None)", "np.multiply.reduce(a, 1)"),
     *_cases(ORDERED, "np.maximum.reduce(a)", "np.minimum.reduce(a, axis=1, keepdims=True)"),
     *_cases(ANY, "np.logical_and.reduce(a)", "np.logical_or.reduce(a, axis=None)"),
+    *_cases(SHORT, "np.logaddexp.reduce(a, axis=1)", "np.logaddexp.accumulate(a)"),
     *_cases(FLOATS, "np.logaddexp.reduce(a, axis=1)", "np.logaddexp.accumulate(a)"),
     *_cases(REALS, "np.add.accumulate(a)", "np.maximum.accumulate(a, 1)"),
     *_cases(REALS, "np.minimum.accumulate(a)", "np.multiply.accumulate(a)"),
@@ -210,8 +229,38 @@ REDUCTIONS = [
     *_cases(FLOATS, "np.sum(np.zeros((0, 3)) * u3)", "np.prod(u3[:0])", "np.max(nan)"),
 ]
 
+METHODS = (
+    ("inverted_cdf", "averaged_inverted_cdf", "closest_observation", "interpolated_inverted_cdf"),
+    ("hazen", "weibull", "linear", "median_unbiased", "normal_unbiased"),
+    ("lower", "higher", "midpoint", "nearest"),
+)
+
+MISSING = [
+    *_cases(FEW, "np.nansum(gaps, axis=1)", "np.nanprod(gaps, 0)", "np.nanmean(gaps)"),
+    *_cases(FEW, "np.nanmean(gaps, axis=1)", "np.nancumsum(gaps, axis=1)", "np.nancumprod(gaps)"),
+    *_cases(FEW, "np.nanvar(gaps, 1, keepdims=True)", "np.nanstd(gaps, 0)"),
+    *_cases(("float32",), "np.nanvar(gaps, ddof=1)", "np.nanstd(gaps, 1, correction=2)"),
+    *_cases(("float32",), "np.nanmean(gaps, dtype=np.float64, keepdims=True)", "np.nanmax(nan)"),
+    *_cases(("bool", "float32"), "np.nanmax(gaps, 1)", "np.nanmin(gaps, 0, keepdims=True)"),
+]
+
+QUANTILES = [
+    *_cases(("bool", "float32"), "np.median(a, axis=1)", "np.nanmedian(gaps, axis=1)"),
+    *_cases(DOUBLE, "np.median(c, axis=(2, 0), keepdims=True)", "np.median(gaps, 1)"),
+    *_cases(DOUBLE, *(f"[np.quantile(v, [0, 0.15, 1], method=m) for m in {m}]" for m in METHODS)),
+    *_cases(DOUBLE, *(f"[np.nanquantile(gaps, [0.5], 1, method=m) for m in {m}]" for m in METHODS)),
+    *_cases(("int32", "float32"), "np.quantile(c, 0.3, axis=(0, 2))", "np.quantile(c, [[0.5]])"),
+    *_cases(("int32", "float32"), "np.percentile(a, 30, axis=1, keepdims=True)"),
+    *_cases(("int32", "float32"), "np.nanpercentile(gaps, 70, axis=1)", "np.quantile(a, 1)"),
+    *_cases(("int32",), "np.quantile(a, 0.4, method='lower')"),
+    *_cases(DOUBLE, "np.nanquantile(gaps, abs(f64))", "np.quantile(gaps, 0.3, axis=1)"),
+    *_cases(DOUBLE, "np.percentile(a, 60 + z0)"),
+]
+
 SHAPES = [
     *_cases(ANY, "np.reshape(a, (4, 3))", "a.reshape(2, -1)", "a.reshape((2, 6))", "a.reshape(-1)"),
+    *_cases(("int32",), "np.reshape(a, (4, 3), order='F')", "c.reshape(6, -1, order='F')"),
+    *_cases(("int32",), "np.ravel(c, 'F')", "a.flatten('F')", "np.ravel(b, order='K')"),
     *_cases(ANY, "np.ravel(c)", "a.ravel()", "a.flatten()", "a.T", "c.transpose(1, 0, 2)"),
     *_cases(ANY, "np.transpose(c, (2, 0, 1))", "np.permute_dims(c, (1, 0, 2))", "c.mT", "b.T"),
     *_cases(("int32",), "np.reshape(z0, (1, 1))", "one.reshape(())", "np.transpose(c)"),
@@ -259,6 +308,7 @@ SHAPES = [
     *_cases(("int32",), "np.pad(b, (1, 2), mode='edge')", "np.pad(a, 1, 'reflect')"),
     *_cases(("int32",), "np.pad(a, ((0, 0), (2, 1)), 'symmetric')", "np.pad(b, 2, mode='wrap')"),
     *_cases(("int32",), "np.pad(b, (0, 1), constant_values=z0)"),
+    *_cases(("uint8",), "np.pad(b, 1, constant_values=-1)"),
 ]
 
 INDEXING = [
@@ -289,8 +339,27 @@ INDEXING = [
     *_cases(REALS, "np.digitize(a, [-1, 0, 1], right=True)", "np.digitize(a, [1, 0, -1])"),
     *_cases(FLOATS, "np.interp(a, rise, rise ** 2)", "np.interp(a, rise, rise, left=-1, right=9)"),
     *_cases(FLOATS, "np.interp(a, rise, rise, period=2.0)", "np.interp(0.7, rise, 1j * rise)"),
+    *_cases(
+        DOUBLE, "np.digitize(a, rise)", "np.digitize(a, -rise)", "np.digitize(rise, rise[::-1])"
+    ),
+    *_cases(DOUBLE, "np.digitize(rise, rise[::-1], right=True)", "np.digitize(a, one)"),
+    *_cases(DOUBLE, "np.interp([0, 1, 1.5, 2, 3], [0, 1, 1, 2, 2], rise[:5])"),
+    *_cases(
+        DOUBLE,
+        "np.interp([-1, 0, 0.5, 2], z0 * 0 + [0, 0, 2, 2], b)",
+        "np.interp(nan, rise, v[:6])",
+    ),
+    *_cases(DOUBLE, "np.interp([0, 1, 2, 3], rise[:1], one)", "np.interp(nan, nan[3:], one)"),
+    *_cases(
+        DOUBLE,
+        "np.interp(b, [-np.inf, 0.0, np.inf], u3)",
+        "np.interp([1, 1.5, 2], [1, 2], nan[:2])",
+    ),
+    *_cases(DOUBLE, "np.interp([0, 0.5, 1, 2, 3], [0, 1, 2, 3], nan[[1, 1, 3, 2]])"),
+    *_cases(DOUBLE, "np.interp(a, rise, 1j * rise, left=1 + 2j, right=-1)"),
     *_cases(FLOATS, "np.interp(2.0, rise, rise)", "np.interp(b, [0, 1], [2, 4])"),
     *_cases(("int32",), "np.unravel_index(np.argmax(a), a.shape)"),
+    *_cases(("int32",), "np.unravel_index(i32 % 12, (3, 4), order='F')"),
     *_cases(("int32",), "np.ravel_multi_index((i2 % 3, i2 % 4), (3, 4))"),
     *_cases(
         ("int32",),
@@ -314,6 +383,18 @@ ELEMENTS = [
     *_cases(NUMBERS, "np.conj(a)", "a.conj()", "np.angle(a)", "np.angle(a, deg=True)"),
     *_cases(NUMBERS, "np.iscomplex(a)", "np.isreal(a)", "np.nan_to_num(a)"),
     *_cases(FLOATS, "np.nan_to_num(nan)", "np.nan_to_num(nan, nan=1, posinf=2.0, neginf=3)"),
+    *_cases(
+        ("int32", "float32"),
+        "np.unwrap(4 * v)",
+        "np.unwrap(9 * a, axis=0)",
+        "np.unwrap(3 * v, 5.0, period=4)",
+    ),
+    *_cases(("int8", "int32"), "np.unwrap(3 * v, period=5)", "np.unwrap(3 * v, period=4)"),
+    *_cases(
+        DOUBLE,
+        "np.unwrap(np.pi * v[:2].round() * [1, 0] )",
+        "np.nan_to_num(1j * nan, posinf=np.inf)",
+    ),
     *_cases(DOUBLE, "np.nan_to_num(nan + 1j * nan[::-1])", "np.isposinf(nan)", "np.isneginf(nan)"),
     *_cases(ANY, "np.isclose(a, d)", "np.array_equal(a, a)", "np.array_equal(a, b)"),
     *_cases(NUMBERS, "np.isclose(a, a * (1 + 1e-6))", "np.allclose(a, a + 1)", "np.allclose(a, a)"),
@@ -323,8 +404,14 @@ ELEMENTS = [
     *_cases(REALS, "np.select([a > 1, a < -1], [a, b], 0)", "np.select([mask], [a * 1.5])"),
     *_cases(REALS, "np.sinc(a)", "np.i0(a)"),
     *_cases(REALS, "np.diff(a)", "np.diff(a, axis=0)", "np.diff(a, n=2)", "np.diff(a, n=0)"),
-    *_cases(REALS, "np.diff(b, prepend=0)", "np.diff(a, append=a[:, :1])", "np.ediff1d(a)"),
-    *_cases(BOOL, "np.diff(a)"),
+    *_cases(
+        REALS,
+        "np.diff(b, prepend=0)",
+        "np.diff(b, 0, prepend=0)",
+        "np.diff(a, append=a[:, :1])",
+        "np.ediff1d(a)",
+    ),
+    *_cases(BOOL, "np.diff(a)", "a.conj()", "a.conjugate()"),
     *_cases(REALS, "np.gradient(v)", "np.gradient(a)", "np.gradient(a, 0.5, axis=1)"),
     *_cases(FLOATS, "np.gradient(a, 0.5, 2.0)", "np.gradient(v, edge_order=2)"),
     *_cases(DOUBLE, "np.gradient(v[:6], rise)", "np.gradient(v[:6], rise, edge_order=2)"),
@@ -396,6 +483,19 @@ LINEAR_ALGEBRA = [
     *_cases(NUMBERS, "np.linalg.solve(r, u3)", "np.linalg.solve(r, r.T)", loose=20),
     *_cases(NUMBERS, "np.linalg.cholesky(s)", "np.linalg.eigvalsh(s)", loose=20),
     *_cases(NUMBERS, "np.linalg.cholesky(s, upper=True)", "np.linalg.svdvals(tall)", loose=20),
+    *_cases(  # one triangle alone is filled as it must be
+        NUMBERS,
+        "np.linalg.cholesky(np.tril(s))",
+        "np.linalg.cholesky(np.triu(s), upper=True)",
+        "np.linalg.eigvalsh(r)",
+        "np.linalg.eigvalsh(r, 'U')",
+        "np.linalg.eigh(r, UPLO='u')[0]",
+        "np.linalg.pinv(r, hermitian=True)",
+        "np.linalg.svd(r, hermitian=True).S",
+        "np.linalg.svd(r, False, False, True)",
+        loose=50,
+    ),
+    *_cases(INEXACT, "(lambda x, w, y: (x * w) @ y)(*np.linalg.svd(r, hermitian=True))", loose=50),
     *_cases(("int32", "float32"), "np.linalg.solve(r, f64[:3])", "np.linalg.solve(r, [1, 2, 3])"),
     *_cases(FLOATS, "np.linalg.slogdet(r).logabsdet", "np.linalg.eigvalsh(s, UPLO='U')", loose=20),
     *_cases(INEXACT, "np.linalg.eigh(s)[0]", "np.linalg.eigh(s).eigenvalues", loose=20),
@@ -417,7 +517,9 @@ LINEAR_ALGEBRA = [
     *_cases(INEXACT, "np.linalg.pinv(tall)", "np.linalg.pinv(tall, rcond=0.01)", loose=50),
     *_cases(INEXACT, "np.linalg.pinv(tall, rtol=None)", loose=50),
     *_cases(INEXACT, "np.linalg.lstsq(tall, tall[:, 0] + 1)[0]", loose=50),
-    *_cases(INEXACT, "np.linalg.lstsq(tall, tall[:, :2] + 1)[3]", loose=50),
+    *_cases(INEXACT, "np.linalg.lstsq(tall, tall[:, :2] + 1)[1:]", loose=50),
+    *_cases(("int32", "float64"), "np.linalg.lstsq(tall, tall[:, 0] + 1)[1]", loose=50),
+    *_cases(DOUBLE, "np.linalg.lstsq(tall.T, u3)[1]", "np.linalg.lstsq(r, r)[1]", loose=50),
     *_cases(COMPLEX, "np.sum(np.linalg.eigvals(r))", "np.prod(np.linalg.eig(r)[0])", loose=50),
     *_cases(INEXACT, "np.linalg.matrix_power(r, -2)", loose=100),
     *_cases(NUMBERS, "np.linalg.norm(a)", "np.linalg.norm(b)", "np.linalg.norm(a, axis=0)"),
@@ -443,7 +545,10 @@ FOURIER = [
     *_cases(NUMBERS, "np.fft.irfft2(c, s=(3, -1))", loose=5),
     *_cases(REALS, "np.fft.rfftn(c)", "np.fft.rfft2(a, s=(2, 3), norm='forward')", loose=5),
     *_cases(("int32",), "np.fft.fftshift(a)", "np.fft.ifftshift(v)", "np.fft.fftshift(a, 1)"),
-    *_cases(("float16",), "np.fft.fft(b)", "np.fft.irfft(b)", loose=5),
+    *_cases(
+        ("float16",), "np.fft.fft(b)", "np.fft.irfft(b)", "np.fft.irfftn(a, axes=(1,))", loose=5
+    ),
+    *_cases(("float16",), "np.fft.irfftn(c)", loose=5),
 ]
 
 NUMPY_2_2 = [
@@ -455,6 +560,8 @@ CASES = (
     *OPERATORS,
     *UFUNCS,
     *REDUCTIONS,
+    *MISSING,
+    *QUANTILES,
     *SHAPES,
     *INDEXING,
     *ELEMENTS,

@@ -62,6 +62,11 @@ def check_size(plan: Plan, rows: int, limits: BatchLimits) -> None:
         for limit, allowed, got in (
             ("max_tensor_elements", limits.program.max_tensor_elements, plan.typed.entry.widest),
             ("max_tensor_bytes", limits.program.max_tensor_bytes, plan.widest_bytes),
+            (
+                "max_window_elements",
+                limits.program.max_window_elements,
+                plan.typed.entry.window_elements,
+            ),
         ):
             if bucket * got > allowed:
                 raise exceeded(limit, allowed, bucket * got)

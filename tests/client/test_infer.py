@@ -22,6 +22,8 @@ UNLIMITED = ProgramLimits(
     max_trip_count=10**12,
     max_constant_bytes=10**12,
     max_tensor_bytes=10**12,
+    max_matrix_rows=10**12,
+    max_window_elements=10**24,
 )
 
 

@@ -315,6 +315,13 @@ BINARY = (
         }.items()
     ),
     Case(
+        "pow",
+        lambda r, d: [np.arange(4)[:, None].astype(d), np.array([0, 1, 63, 64, 100, 127], d)],
+        np.power,
+        INTEGERS,
+        name="long_exponents",
+    ),
+    Case(
         "bitwise_right_shift",
         lambda r, d: [np.array([-8, -1, 8]).astype(d), np.array([1, 70, 70]).astype(d)],
         np.right_shift,

@@ -103,3 +103,55 @@ def test_interpolation_of_nan_is_nan_and_its_ends_are_constant() -> None:
     np.testing.assert_array_equal(at(jnp.array([NAN, -3.0, 7.0])), [NAN, 1, 3])
     slopes = jax.vmap(jax.grad(at))(jnp.array([-3.0, 0.5, 1.5, 7.0]))
     np.testing.assert_array_equal(slopes, [0, 4, -2, 0])
+
+
+def _interp_weights(x: list[float], xp: list[float]) -> Any:
+    """The matrix of ``interp`` as a linear function of fp, by both modes."""
+
+    def f(fp: Any) -> Any:
+        return LOWERINGS["interp"](jnp.asarray(x), jnp.asarray(xp), fp)
+
+    fp = jnp.array([1.0, 4.0, 2.0])
+    forward, reverse = jax.jit(jax.jacfwd(f))(fp), jax.jit(jax.jacrev(f))(fp)
+    np.testing.assert_array_equal(forward, reverse)
+    return forward
+
+
+def test_interpolation_beyond_all_points_is_constant() -> None:
+    """At infinity, too, the nearest point has the whole derivative."""
+    weights = _interp_weights([-np.inf, np.inf, 0.5, -1.0, 9.0], [0.0, 1.0, 3.0])
+    first, last = [1, 0, 0], [0, 0, 1]
+    np.testing.assert_array_equal(weights, [first, last, [0.5, 0.5, 0], first, last])
+
+
+def test_the_last_of_repeated_points_counts() -> None:
+    """For x on them; on either side it is the nearest of them that the line meets."""
+    weights = _interp_weights([0.0, 0.5, 1.0, 2.0], [0.0, 1.0, 1.0])
+    np.testing.assert_array_equal(weights, [[1, 0, 0], [0.5, 0.5, 0], [0, 0, 1], [0, 0, 1]])
+    weights = _interp_weights([0.0, 0.5, -1.0], [0.0, 0.0, 1.0])
+    np.testing.assert_array_equal(weights, [[0, 1, 0], [0, 0.5, 0.5], [1, 0, 0]])
+
+
+def test_interpolation_slopes_by_x_and_by_the_points() -> None:
+    """Between two points the line's slope, at a point that to its right, at the last the last."""
+
+    def f(x: Any, xp: Any) -> Any:
+        return LOWERINGS["interp"](x, xp, jnp.array([1.0, 4.0, 2.0])).sum()
+
+    x, xp = jnp.array([0.5, 1.0, 3.0, np.inf, -np.inf]), jnp.array([0.0, 1.0, 3.0])
+    of_x, of_xp = jax.jit(jax.grad(f, (0, 1)))(x, xp)
+    np.testing.assert_array_equal(of_x, [3, -1, -1, 0, 0])
+    # d/dxp of y0 + (x - x0) (y1 - y0) / (x1 - x0).
+    np.testing.assert_array_equal(of_xp, [-1.5, -1.5 + 1, 1])
+
+
+def test_an_infinite_level_leaves_other_derivatives_finite() -> None:
+    """Only elements whose line ends there have a derivative that isn't finite."""
+
+    def f(x: Any, fp: Any) -> Any:
+        return LOWERINGS["interp"](x, jnp.array([0.0, 1.0, 2.0]), fp)
+
+    x, fp = jnp.array([0.25, 1.0]), jnp.array([1.0, 2.0, jnp.inf])
+    np.testing.assert_array_equal(f(x, fp), [1.25, 2])
+    of_fp = jax.jit(jax.jacrev(f, 1))(x, fp)
+    np.testing.assert_array_equal(of_fp, [[0.75, 0.25, 0], [0, 1, 0]])

@@ -46,7 +46,10 @@ FIRST: tuple[tuple[str, Mapping[str, Any], Operands, Operands], ...] = (
     ("logsumexp", {"axis": (0,)}, [[2.0, 2.0]], [[HALF, HALF]]),
     ("logsumexp", {"axis": (0,)}, [[-INF, 2.0]], [[0.0, 1.0]]),
     ("max", {"axis": (0,)}, [[1.0, 3.0, 3.0]], [[0.0, HALF, HALF]]),
+    ("max", {"axis": (0,)}, [[1.0, NAN, 3.0]], [[NAN, NAN, NAN]]),
+    ("max", {"axis": (0,)}, [[INF, 1.0, INF]], [[HALF, 0.0, HALF]]),
     ("maximum", {}, [1.0, 1.0], [HALF, HALF]),
+    ("min", {"axis": (0,)}, [[NAN, NAN]], [[NAN, NAN]]),
     ("min", {"axis": (0,)}, [[1.0, 1.0, 3.0]], [[HALF, HALF, 0.0]]),
     ("minimum", {}, [1.0, 1.0], [HALF, HALF]),
     ("pow", {}, [0.0, 0.0], [0.0, 0.0]),
@@ -81,7 +84,7 @@ FIRST: tuple[tuple[str, Mapping[str, Any], Operands, Operands], ...] = (
     ("special.gammainc", {}, [1.0, 0.0], [0.0, 1.0]),
     ("special.gammainc", {}, [2.0, INF], [0.0, 0.0]),
     ("special.gammaincc", {}, [1.0, 0.0], [0.0, -1.0]),
-    ("special.i0e", {}, [0.0], [0.0]),
+    ("special.i0e", {}, [0.0], [-1.0]),
     ("special.i1e", {}, [0.0], [HALF]),
     ("special.logit", {}, [0.0], [INF]),
     ("special.xlogy", {}, [0.0, 2.0], [np.log(2.0), 0.0]),
@@ -108,6 +111,7 @@ SECOND: tuple[tuple[str, Mapping[str, Any], Operands, int, float], ...] = (
     ("special.erf", {}, [0.0], 0, 0.0),
     ("special.i0", {}, [0.0], 0, 0.5),
     ("special.i1", {}, [1e-7], 0, 0.75 * 5e-8),  # i1''(x) = 3x/8 + O(x³)
+    ("special.i1e", {}, [0.0], 0, -1.0),  # of x/2 (1 - |x|), to the right
     ("special.sinc", {}, [0.0], 0, -(np.pi**2) / 3),
     ("special.sinc", {}, [1e-8], 0, -(np.pi**2) / 3),
 )

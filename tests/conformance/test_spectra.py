@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from conformance.harness import UNOPTIMISED
 from conformance.traced import in_jax
 from gradwire.tensors import Array
 
@@ -52,7 +53,9 @@ def _second(
 
     forward = jax.jacfwd(jax.jacfwd(line))
     reverse = jax.jacfwd(jax.jacrev(line))
-    both = jax.jit(jax.vmap(lambda a: (forward(0.0, a), reverse(0.0, a))))
+    both = jax.jit(
+        jax.vmap(lambda a: (forward(0.0, a), reverse(0.0, a))), compiler_options=UNOPTIMISED
+    )
     return list(map(np.asarray, both(points)))
 
 
@@ -175,6 +178,15 @@ def test_what_divides_by_a_gap_that_rounding_made_is_loud(name: str) -> None:
     assert _loud(jax.jit(lambda a: jax.vjp(function, a)[1](jnp.asarray(e, a.dtype))[0])(a))
     last = in_jax(lambda a: np.linalg.eigvalsh(a)[-2:], a)
     assert all(map(_loud, _second(last, a[None], e)))
+
+
+def test_a_vector_of_a_repeated_value_is_loud_whatever_is_asked_of_it() -> None:
+    """An element whose gradient holds no quotient by the gap, of eigh and of svd, in reverse."""
+    first = in_jax(lambda a: np.linalg.eigh(a)[1][0, 0], EYE)
+    left = in_jax(lambda a: np.linalg.svd(a)[0][0, 0], EYE)
+    right = in_jax(lambda a: np.linalg.svd(a)[2][0, 0], EYE)
+    gradients = jax.jit(lambda a: [jax.grad(f)(a) for f in (first, left, right)])(EYE)
+    assert all(map(_loud, gradients))
 
 
 def test_a_simple_eigenvector_has_its_derivative_whatever_the_others_do() -> None:

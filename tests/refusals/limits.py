@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,8 @@ TIGHT = ProgramLimits(
     max_tensor_elements=2**21,
     max_tensor_bytes=2**23,
     max_constant_bytes=1024,
+    max_matrix_rows=32,
+    max_window_elements=2**16,
 )
 """Bounds so small that what is at them still compiles at once."""
 
@@ -79,6 +82,47 @@ def _vmap(rows: int) -> Program:
 def _constants(*sizes: int) -> Program:
     values = [np.zeros(size) for size in sizes]
     return program(function([vector()], results=[0], constants=values))
+
+
+def _factorised(op: str, rows: int, columns: int, **attrs: Any) -> Program:
+    types = [vector(rows, columns)]
+    if op == "linalg.solve_sylvester":
+        types = [vector(2, 2), vector(columns, columns), vector(2, columns)]
+    elif op in ("linalg.solve", "linalg.lstsq"):
+        types.append(vector(rows, 2))
+    names = list(range(len(types)))
+    count = {"linalg.svd": 3, "linalg.qr": 2}.get(op, 1)
+    outputs = [len(types) + i for i in range(count)]
+    return program(function(types, node(op, names, *outputs, **attrs), results=outputs))
+
+
+def _unknowns(count: int) -> Program:
+    """A root of so many unknowns, by dense Jacobians."""
+    residual = chain("sin", 1, vector(count))
+    attrs = {"tolerance": 1e-6, "max_iterations": 4, "captures": ()}
+    root = node("root", [0], 1, functions=[0], **attrs)
+    return program(residual, function([vector(count)], root, results=[1]))
+
+
+def _pool(elements: int) -> Program:
+    """Windows of 8 in each of two axes."""
+    pool = node("nn.avg_pool", [0], 1, window=(8, 8), strides=(1, 1), padding=(0, 0, 0, 0))
+    return program(function([vector(15, elements // 512 + 7)], pool, results=[1]))
+
+
+def _kernels(samples: int) -> Program:
+    """Eight results of a kernel of 16 for each sample."""
+    attrs = {"strides": (1,), "padding": (0, 0), "dilation": (1,)}
+    conv = node("nn.conv", [0, 1], 2, **attrs)
+    return program(function([vector(samples, 1, 23), vector(1, 1, 16)], conv, results=[2]))
+
+
+def _mapped_pool(rows: int) -> Program:
+    """Sixteen windows of 16 in each row."""
+    pool = node("nn.max_pool", [0], 1, window=(16,), strides=(1,), padding=(0, 0))
+    inner = function([vector(31)], pool, results=[1])
+    vmap = node("vmap", [0], 1, functions=[0], mapped=(1,))
+    return program(inner, function([vector(rows, 31)], vmap, results=[1]))
 
 
 def _parameter(*shape: int, dtype: str = "float64") -> Program:
@@ -152,4 +196,26 @@ BOUNDARIES = [
         2**23 + 8,
     ),
     _boundary("constants", "max_constant_bytes", _constants(64, 64), _constants(64, 65), 1032),
+    *(
+        _boundary(
+            f"rows_of_{op.rpartition('.')[2]}",
+            "max_matrix_rows",
+            _factorised(op, 32, columns, **attrs),
+            _factorised(op, 33, columns + 1, **attrs),
+            33,
+        )
+        for op, columns, attrs in (
+            ("linalg.cholesky", 32, {}),
+            ("linalg.lstsq", 40, {}),
+            ("linalg.matrix_norm", 32, {"ord": "2"}),
+            ("linalg.matrix_power", 32, {"n": -1}),
+            ("linalg.solve", 32, {}),
+            ("linalg.solve_sylvester", 32, {}),
+            ("linalg.svd", 40, {}),
+        )
+    ),
+    _boundary("unknowns", "max_matrix_rows", _unknowns(32), _unknowns(33), 33),
+    _boundary("pools", "max_window_elements", _pool(2**16), _pool(2**16 + 512), 2**16 + 512),
+    _boundary("kernels", "max_window_elements", _kernels(512), _kernels(513), 2**16 + 128),
+    _boundary("mapped", "max_window_elements", _mapped_pool(256), _mapped_pool(257), 2**16 + 256),
 ]

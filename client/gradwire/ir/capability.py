@@ -149,7 +149,7 @@ class Walker:
                 outputs = (_apply(node, inputs, sweeps, index, position),) * len(node.outputs)
             for name, r in zip(node.outputs, outputs, strict=True):
                 reach[name] = r if is_inexact(info.types[name].dtype) else 0
-            if OPS[node.op].own_rule and is_lost(union_of(outputs), sweeps[:looped]):
+            if OPS[node.op].has_own_rule(call) and is_lost(union_of(outputs), sweeps[:looped]):
                 where = f"functions[{index}].nodes[{position}]"
                 raise lost_rule(where, node.op, index, position)
             _check_direction(

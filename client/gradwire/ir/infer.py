@@ -43,6 +43,7 @@ class FunctionInfo:
         widest: The elements of the largest tensor it makes, derivatives included.
         kept: Those of the largest tensor that a reverse sweep keeps of it.
         swept: Those of the largest tensor while a reverse sweep goes through it.
+        window_elements: Those that the windows of one of its ops read, derivatives included.
     """
 
     signature: Signature
@@ -54,6 +55,7 @@ class FunctionInfo:
     widest: int
     kept: int
     swept: int
+    window_elements: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class FunctionChecker:
         self._infos = infos
         self._limits = limits
         self._order = self._nesting = self._num_nodes = 0
-        self._widest = self._kept = self._swept = 0
+        self._widest = self._kept = self._swept = self._window_elements = 0
 
     def define(self, name: int, tensor_type: TensorType, field: str) -> None:
         """Gives an id its type.
@@ -191,12 +193,19 @@ class FunctionChecker:
             self._nesting = max(self._nesting, callee.nesting + 1)
             self._order = max(self._order, callee.order + op.orders_of(call))
             self._grow(*_sizes(op, call, callee))
+            copies = op.copies(call) if op.copies else 1
+            self._window_elements = max(self._window_elements, copies * callee.window_elements)
+        if op.window_elements:
+            read = op.window_elements(call, outputs)
+            self._window_elements = max(self._window_elements, read)
         for limit, allowed, got in (
             ("max_nodes", self._limits.max_nodes, self._num_nodes),
             ("max_nesting", self._limits.max_nesting, self._nesting),
             ("max_derivative_order", self._limits.max_derivative_order, self._order),
             ("max_trip_count", self._limits.max_trip_count, runs.trips),
             ("max_tensor_elements", self._limits.max_tensor_elements, self._widest),
+            ("max_matrix_rows", self._limits.max_matrix_rows, _matrix_rows(op, call)),
+            ("max_window_elements", self._limits.max_window_elements, self._window_elements),
         ):
             if got > allowed:
                 raise exceeded(limit, allowed, got, function=self._index, node=position)
@@ -230,6 +239,7 @@ class FunctionChecker:
             self._widest,
             self._kept,
             self._swept,
+            self._window_elements,
         )
 
     def _grow(self, widest: int, kept: int, swept: int) -> None:
@@ -243,6 +253,10 @@ class FunctionChecker:
         error.function, error.node = self._index, len(self.calls)
         error.message = f"`{where}` ({node.op[:80]}): {error.message}"
         error.args = (error.message,)
+
+
+def _matrix_rows(op: OpDef, call: Call) -> int:
+    return op.matrix_rows(call) if op.matrix_rows else 0
 
 
 def _sizes(op: OpDef, call: Call, callee: FunctionInfo) -> tuple[int, int, int]:

@@ -24,6 +24,10 @@ class ProgramLimits:
             derivatives included.
         max_tensor_bytes: Bytes of one tensor.
         max_constant_bytes: Bytes of all constants together.
+        max_matrix_rows: Rows of a square matrix that is factorised or solved with;
+            of another the smaller of rows and columns.
+        max_window_elements: Elements that the windows of one convolution or pool
+            read, all together; those that a derivative maps over included.
     """
 
     max_program_bytes: int = 4 * 2**20
@@ -35,6 +39,8 @@ class ProgramLimits:
     max_tensor_elements: int = MAX_DIM
     max_tensor_bytes: int = 8 * 2**30
     max_constant_bytes: int = 2**20
+    max_matrix_rows: int = 8192
+    max_window_elements: int = 2**36
 
 
 def exceeded(

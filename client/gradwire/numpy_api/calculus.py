@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gradwire.numpy_api.choosing import conjugate
 from gradwire.numpy_api.joining import pad
 from gradwire.numpy_api.registry import (
     NO_VALUE,
@@ -37,6 +38,8 @@ def diff(
     order, place = operator.index(n), normal_axis(axis, x.ndim)
     if order < 0:
         raise ValueError(f"order must be non-negative but got {order}")
+    if order == 0:
+        return x  # as NumPy does, without what is put before and after it
 
     def edge(value: Any) -> Any:
         value = strong(value)
@@ -59,7 +62,8 @@ def diff(
 @implements("ediff1d")
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """``np.ediff1d``."""
-    steps = diff(ravel(strong(ary)))
+    x = ravel(strong(ary))
+    steps = _cut(x, 0, 1, None) - _cut(x, 0, None, -1)
     parts = [to_begin, steps, to_end]
     return np.concatenate([np.ravel(strong(part)) for part in parts if part is not None])
 
@@ -68,6 +72,8 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """``np.gradient``: central differences inside, one-sided ones at the ends."""
     x = strong(f)
+    if x.dtype.kind == "b":
+        raise TypeError("np.gradient of truth values is not supported; write x.astype(float)")
     if not is_inexact(x.dtype):
         x = convert(x, pinned(np.float64))
     axes = normal_axes(axis, x.ndim)
@@ -135,9 +141,10 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.
         high, odd = divmod(period, 2)
     else:
         high, odd = period / 2, False
-    wrapped = np.remainder(steps + high, period) - high
+    low = -high  # an OverflowError with unsigned integers, as in NumPy
+    wrapped = np.remainder(steps - low, period) + low
     if not odd:
-        wrapped = np.where(np.logical_and(wrapped == -high, steps > 0), high, wrapped)
+        wrapped = np.where(np.logical_and(wrapped == low, steps > 0), high, wrapped)
     limit = period / 2 if discont is None else discont
     added = np.cumsum(np.where(np.abs(steps) < limit, 0, wrapped - steps), axis=place)
     start = convert(_cut(x, place, None, 1), dtype)
@@ -186,8 +193,8 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """``np.correlate``."""
     x, y = strong(a), strong(v)
     if y.size > x.size:
-        return np.conj(correlate(y, x, mode))[::-1]
-    return convolve(x, np.conj(y)[::-1], mode)
+        return conjugate(correlate(y, x, mode))[::-1]
+    return convolve(x, conjugate(y)[::-1], mode)
 
 
 @implements("polyval")

@@ -145,6 +145,11 @@ def imag(val: Any) -> Traced:
     return apply("full", convert(0, x.dtype), shape=x.shape)
 
 
+def conjugate(x: Traced) -> Any:
+    """``x.conj()``: unlike ``np.conj`` it leaves all that isn't complex as it is."""
+    return np.conjugate(x) if is_complex(x.dtype) else x
+
+
 @implements("angle")
 def angle(z: Any, deg: bool = False) -> Any:
     """``np.angle``."""

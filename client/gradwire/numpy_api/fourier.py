@@ -100,7 +100,8 @@ def _several_axes(op: str, default: Sequence[int] | None, name: str) -> Callable
         if not places:
             refuse(f"np.fft.{name} over no axes can't be traced; leave it out")
         result = apply(f"fft.{op}", x, s=tuple(lengths), axes=tuple(places), norm=_norm(norm))
-        return _half(a, result)
+        # Of several axes, NumPy has transformed all but the last in single precision.
+        return _half(a, result) if len(places) == 1 else result
 
     return transform
 

@@ -170,15 +170,16 @@ def _quantile(name: str, *, percent: bool, of_numbers: bool) -> Callable[..., An
         refuse_options(name, out=out)
         instead = "write np.argsort(x), and np.cumsum of the weights in that order"
         refuse_options(name, instead, weights=weights)
-        ranked, axes = _ranked(a, axis)
-        if not ranked.shape[0]:
-            raise IndexError(f"np.{name} of no elements has no value")
+        x = strong(a)
         known = not isinstance(q := as_operand(q), Traced)
         # NumPy tells the dtype, and refuses what it doesn't have.
         at = q if known else example(q) * 0
-        dtype = pinned(getattr(np, name)(np.ones(1, ranked.dtype), at, method=method).dtype)
+        dtype = pinned(getattr(np, name)(np.ones(1, x.dtype), at, method=method).dtype)
         if not known and not is_inexact(dtype):
             refuse(f"np.{name} of integers can't be traced at traced places; write x.astype(float)")
+        ranked, axes = _ranked(x, axis)
+        if not ranked.shape[0]:
+            raise IndexError(f"np.{name} of no elements has no value")
         share = np.true_divide(q, 100) if percent else q
         numbers = of_numbers and is_inexact(ranked.dtype)
         result = _at(ranked, share, method, dtype, of_numbers=numbers)

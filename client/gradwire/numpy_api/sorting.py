@@ -114,7 +114,7 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Traced:
 @implements("unravel_index")
 def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Any, ...]:
     """``np.unravel_index``."""
-    rest: Any = strong(indices)
+    rest: Any = convert(strong(indices), pinned(np.int64))
     result = []
     lengths = shape if isinstance(shape, tuple | list) else (shape,)
     for length in lengths if order == "F" else reversed(lengths):
@@ -130,7 +130,7 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: s
         refuse("np.ravel_multi_index can be traced with mode='raise' and order='C' alone")
     total: Any = 0
     for position, length in zip(multi_index, dims, strict=True):
-        total = total * operator.index(length) + position
+        total = total * operator.index(length) + convert(position, pinned(np.int64))
     return total
 
 
@@ -140,6 +140,8 @@ def interp(
 ) -> Any:
     """``np.interp``, in double precision as in NumPy."""
     values = strong(fp)
+    if "c" in (strong(x).dtype.kind, strong(xp).dtype.kind):
+        raise TypeError("`x` and `xp` of np.interp must be real")
     if values.dtype.kind == "c":
         parts = [
             interp(x, xp, part(values), _part(part, left), _part(part, right), period)

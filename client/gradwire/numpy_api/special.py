@@ -15,6 +15,7 @@ from gradwire.trace.traced import FOREIGN_UFUNCS, Traced
 from gradwire.trace.values import apply, convert
 
 _SCIPY_NAMES = {
+    "beta": "special.beta",
     "betainc": "special.betainc",
     "betaln": "special.betaln",
     "cbrt": "cbrt",
@@ -22,10 +23,13 @@ _SCIPY_NAMES = {
     "entr": "special.entr",
     "erf": "special.erf",
     "erfc": "special.erfc",
+    "erfcinv": "special.erfcinv",
+    "erfcx": "special.erfcx",
     "erfinv": "special.erfinv",
     "exp2": "exp2",
     "expit": "special.expit",
     "expm1": "expm1",
+    "gamma": "special.gamma",
     "gammainc": "special.gammainc",
     "gammaincc": "special.gammaincc",
     "gammaln": "special.gammaln",
@@ -33,13 +37,16 @@ _SCIPY_NAMES = {
     "i0e": "special.i0e",
     "i1": "special.i1",
     "i1e": "special.i1e",
+    "kl_div": "special.kl_div",
     "log1p": "log1p",
     "log_expit": "nn.log_sigmoid",
     "log_ndtr": "special.log_ndtr",
+    "loggamma": "special.loggamma",
     "logit": "special.logit",
     "ndtr": "special.ndtr",
     "ndtri": "special.ndtri",
     "psi": "special.digamma",
+    "rel_entr": "special.rel_entr",
     "xlog1py": "special.xlog1py",
     "xlogy": "special.xlogy",
 }

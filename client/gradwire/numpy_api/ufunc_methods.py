@@ -9,15 +9,19 @@ import numpy as np
 
 from gradwire.numpy_api.reductions import (
     in_dtype,
-    mean_dtype,
     reduce_along,
     run_along,
     total_dtype,
 )
-from gradwire.numpy_api.registry import refuse_options, strong
+from gradwire.numpy_api.registry import pinned, refuse_options, strong
 from gradwire.tensors import Dtype
 from gradwire.trace.traced import UFUNC_METHODS, UFUNCS, Traced
 from gradwire.trace.values import apply
+
+
+def _logaddexp_dtype(dtype: Dtype) -> Dtype:
+    return pinned(np.logaddexp.resolve_dtypes((dtype, dtype, None))[2])
+
 
 _REDUCTIONS: dict[np.ufunc, tuple[str, Callable[[Dtype], Dtype]]] = {
     np.add: ("sum", total_dtype),
@@ -26,14 +30,14 @@ _REDUCTIONS: dict[np.ufunc, tuple[str, Callable[[Dtype], Dtype]]] = {
     np.minimum: ("min", lambda d: d),
     np.logical_and: ("all", lambda d: d),
     np.logical_or: ("any", lambda d: d),
-    np.logaddexp: ("logsumexp", mean_dtype),
+    np.logaddexp: ("logsumexp", _logaddexp_dtype),
 }
 _ACCUMULATIONS: dict[np.ufunc, tuple[str, Callable[[Dtype], Dtype]]] = {
     np.add: ("cumulative_sum", total_dtype),
     np.multiply: ("cumulative_prod", total_dtype),
     np.maximum: ("cumulative_max", lambda d: d),
     np.minimum: ("cumulative_min", lambda d: d),
-    np.logaddexp: ("cumulative_logsumexp", mean_dtype),
+    np.logaddexp: ("cumulative_logsumexp", _logaddexp_dtype),
 }
 
 

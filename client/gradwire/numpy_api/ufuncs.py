@@ -129,11 +129,24 @@ MAX_INTEGER_POWER = 1024
 """Past it x ** n is a power of real exponent."""
 
 
-def by_loop(ufunc: np.ufunc, operands: tuple[Any, ...], op: str, **attrs: Any) -> Traced:
-    """Adds the op for a ufunc, its operands converted as NumPy's loop takes them."""
+def by_loop(
+    ufunc: np.ufunc, operands: tuple[Any, ...], op: str, *, dtype: Any = None, **attrs: Any
+) -> Traced:
+    """Adds the op for a ufunc, its operands converted as NumPy's loop takes them.
+
+    Args:
+        ufunc: The ufunc.
+        operands: Its operands.
+        op: The op's name.
+        dtype: That of the result, which tells the loop.
+        **attrs: The op's attributes.
+    """
     values = [as_operand(value) for value in operands]
     empty = (None,) * ufunc.nout
-    dtypes = resolve(lambda *d: ufunc.resolve_dtypes((*d, *empty))[: ufunc.nin], values)
+    loop: dict[str, Any] = {}
+    if dtype is not None:
+        loop["signature"] = (*[None] * ufunc.nin, *[np.dtype(dtype)] * ufunc.nout)
+    dtypes = resolve(lambda *d: ufunc.resolve_dtypes((*d, *empty), **loop)[: ufunc.nin], values)
     converted = [convert(v, d) for v, d in zip(values, dtypes, strict=True)]
     if dtypes[0].kind == "b" and ufunc in _ON_BOOL:
         op = _ON_BOOL[ufunc]
@@ -153,11 +166,7 @@ def truth(value: Any) -> Traced:
 
 
 def _direct(ufunc: np.ufunc, op: str) -> Callable[..., Traced]:
-    return lambda *operands, dtype=None: (
-        by_loop(ufunc, operands, op)
-        if dtype is None
-        else apply(op, *(convert(value, np.dtype(dtype)) for value in operands))
-    )
+    return lambda *operands, dtype=None: by_loop(ufunc, operands, op, dtype=dtype)
 
 
 def _comparison(op: str) -> Callable[..., Traced]:

@@ -53,6 +53,7 @@ def _control(
     sweeps: tuple[str, ...] = (),
     own_rule: bool = False,
     may_be_non_finite: bool = False,
+    matrix_rows: Callable[[Call], int] | None = None,
 ) -> OpDef:
     return OpDef(
         name,
@@ -69,6 +70,7 @@ def _control(
         sweeps=sweeps,
         own_rule=own_rule,
         may_be_non_finite=may_be_non_finite,
+        matrix_rows=matrix_rows,
         operands=f"captured values..., {operands}",
     )
 
@@ -186,6 +188,7 @@ OPS = (
         attrs=_IMPLICIT_ATTRS,
         runs=rules.implicit_runs,
         copies=rules.implicit_copies,
+        matrix_rows=rules.implicit_copies,
         sweeps=(FORWARD,),
         own_rule=True,
         may_be_non_finite=True,
@@ -199,6 +202,7 @@ OPS = (
         attrs=_IMPLICIT_ATTRS,
         runs=rules.implicit_runs,
         copies=rules.implicit_copies,
+        matrix_rows=rules.implicit_copies,
         sweeps=(FORWARD,),
         own_rule=True,
         may_be_non_finite=True,

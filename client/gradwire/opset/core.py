@@ -223,7 +223,8 @@ class OpDef:
             differentiate them; without it every operand may go everywhere.
         runs: How often it runs its functions. See ``runs_of``.
         own_rule: Whether its lowering depends on a custom rule of JAX's, which
-            is lost in some uses within loops. See ``is_lost``.
+            is lost in some uses within loops; a rule where the call says. See
+            ``has_own_rule`` and ``is_lost``.
         irreversible: Why no reverse sweep can pass, and what to do, or None.
         copies: How many copies of a function's intermediates are alive at once
             while the op runs it; for the bound on the largest intermediate.
@@ -233,10 +234,18 @@ class OpDef:
             a reason that is worth naming (a pole, a branch point, a singular
             matrix, an equation without a solution), other than overflow.
         advice: What to use instead where it does, for the warning; or nothing.
+        matrix_rows: The rows of the largest matrix that it factorises or solves
+            with, or its columns if those are fewer.
+        window_elements: How many elements its windows read, all together.
         operands: The names of its inputs for the reference, such as ``x, y``;
             ``...`` after a name that repeats, brackets around what may be left out.
         dtypes: The class of dtypes it works in, as ``DTYPE_CLASSES`` has it; what
             its attributes and positions must be besides is the rule's to say.
+        domain: For which operands a special function is computed; outside of
+            them it is NaN, or infinite where ``doc`` says so.
+        accuracy: The errors in float64 of its value and of its derivatives to
+            order 3 there, relative to themselves or to what one such change
+            of an operand does to them, whichever is greater.
     """
 
     name: str
@@ -252,13 +261,17 @@ class OpDef:
     flow: Flow | None = None
     runs: Callable[[Call], Runs] | None = None
     irreversible: Callable[[Call], str | None] | None = None
-    own_rule: bool = False
+    own_rule: bool | Callable[[Call], bool] = False
     copies: Callable[[Call], int] | None = None
     choices: Callable[[Call], Mapping[str, str]] | None = None
     may_be_non_finite: bool = False
     advice: str = ""
+    matrix_rows: Callable[[Call], int] | None = None
+    window_elements: Callable[[Call, Sequence[TensorType]], int] | None = None
     operands: str = ""
     dtypes: str = ""
+    domain: str = ""
+    accuracy: tuple[float, float] | None = None
 
     @property
     def function_range(self) -> tuple[int, int]:
@@ -273,6 +286,10 @@ class OpDef:
     def orders_of(self, call: Call) -> int:
         """Returns how many orders of differentiation one use of it applies."""
         return len(self.sweeps_of(call))
+
+    def has_own_rule(self, call: Call) -> bool:
+        """Returns whether the lowering of one use depends on a custom rule of JAX's."""
+        return self.own_rule(call) if callable(self.own_rule) else self.own_rule
 
     def runs_of(self, call: Call) -> Runs:
         """Returns how often one use of it runs its functions."""

@@ -69,6 +69,11 @@ _Output = Callable[[_Matrix], tuple[Dtype, tuple[int, ...]]]
 """Gives the dtype of an output and its shape behind the batch axes."""
 
 
+def smaller_side(call: Call) -> int:
+    """Returns the rows of the first operand's matrices, or their columns if those are fewer."""
+    return min(call.inputs[0].shape[-2:])
+
+
 def batch_in_front(core: int, num_outputs: int = 1) -> BatchRule:
     """Makes the batch rule of an op on the last ``core`` axes of one operand."""
 
@@ -88,9 +93,10 @@ def _op(
     wanted: str = "inexact32",
     derivatives: Derivatives = Derivatives.ANY,
     poles: bool = False,
-    own_rule: bool = False,
     advice: str = "",
     attrs: Mapping[str, AttrSpec] | None = None,
+    own_rule: bool | Callable[[Call], bool] = False,
+    matrix_rows: Callable[[Call], int] | None = smaller_side,
 ) -> OpDef:
     def infer(call: Call) -> Sequence[TensorType]:
         (x,) = call.inputs
@@ -114,6 +120,7 @@ def _op(
         own_rule=own_rule,
         may_be_non_finite=poles,
         advice=advice,
+        matrix_rows=matrix_rows,
         operands="x",
         dtypes=wanted,
     )
@@ -191,10 +198,12 @@ OPS = (
     ),
     _op(
         "linalg.det",
-        "The determinant. At a singular x (n > 3) only the first derivative holds.",
+        "The determinant, with all derivatives where the rank of x is n - 4 or more, and four "
+        "where it is less; NaN beyond.",
         _scalar,
         square=True,
         poles=True,
+        own_rule=lambda call: call.inputs[0].shape[-1] > 4,
     ),
     _op(
         "linalg.diagonal",
@@ -202,6 +211,7 @@ OPS = (
         lambda x: (x.dtype, (x.diagonal,)),
         wanted="any",
         attrs=_OFFSET,
+        matrix_rows=None,
     ),
     _op(
         "linalg.eig",
@@ -248,7 +258,7 @@ OPS = (
     ),
     _op(
         "linalg.expm",
-        "The matrix exponential; NaN from a 1-norm of about 7e5 (float32: 5e5) on.",
+        "The matrix exponential; NaN from a 1-norm of about 8e5 on.",
         _same,
         square=True,
         poles=True,
@@ -268,6 +278,7 @@ OPS = (
         "and of a row, 2 the largest singular value; with a minus sign the smallest.",
         _norm,
         poles=True,
+        own_rule=lambda call: call.attrs["ord"] in ("nuc", "2", "-2"),
         attrs={
             "ord": AttrSpec(
                 Kind.WORD,
@@ -277,6 +288,9 @@ OPS = (
             ),
             "keepdims": _KEEPDIMS,
         },
+        matrix_rows=lambda call: (
+            smaller_side(call) if call.attrs["ord"] in ("nuc", "2", "-2") else 0
+        ),
     ),
     _op(
         "linalg.matrix_power",
@@ -285,6 +299,7 @@ OPS = (
         square=True,
         poles=True,
         attrs={"n": AttrSpec(Kind.INT, "the power")},
+        matrix_rows=lambda call: smaller_side(call) if call.attrs["n"] < 0 else 0,
     ),
     _op(
         "linalg.pinv",
@@ -297,7 +312,8 @@ OPS = (
     ),
     _op(
         "linalg.qr",
-        "Q, R with x = Q R, orthonormal columns in Q (..., m, k), R (..., k, n), k = min(m, n).",
+        "Q, R with x = Q R, orthonormal columns in Q (..., m, k), R (..., k, n), k = min(m, n). "
+        "Derivatives are not finite where the first k columns depend on each other.",
         _tall,
         _wide,
         poles=True,
@@ -331,7 +347,14 @@ OPS = (
         own_rule=True,
         advice=_WITHOUT_SPECTRUM,
     ),
-    _op("linalg.trace", "The sum of a diagonal.", _scalar, wanted="numeric", attrs=_OFFSET),
+    _op(
+        "linalg.trace",
+        "The sum of a diagonal.",
+        _scalar,
+        wanted="numeric",
+        attrs=_OFFSET,
+        matrix_rows=None,
+    ),
     OpDef(
         "linalg.vector_norm",
         "The ord-norm over axes: (Σ|x|^ord)^(1/ord). At 0 the derivative is 0, further ones NaN.",

@@ -65,6 +65,7 @@ def _op(name: str, doc: str, operands: str, infer: InferRule, batch: BatchRule) 
         (count, count),
         batch=batch,
         may_be_non_finite=True,
+        matrix_rows=lambda call: max(t.shape[-1] for t in call.inputs),
         operands=operands,
         dtypes="inexact32",
     )

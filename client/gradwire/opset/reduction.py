@@ -146,14 +146,14 @@ OPS = (
     _reduction(
         "max",
         "ordered",
-        "The largest element; ties share the derivative equally.",
+        "The largest element; ties share the derivative equally; NaN has the derivative NaN.",
         identity=False,
     ),
     _reduction("mean", "inexact", "The mean; NaN of nothing."),
     _reduction(
         "min",
         "ordered",
-        "The smallest element; ties share the derivative equally.",
+        "The smallest element; ties share the derivative equally; NaN has the derivative NaN.",
         identity=False,
     ),
     _reduction("prod", "numeric", "The product, in x's dtype."),

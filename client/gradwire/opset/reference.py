@@ -86,6 +86,16 @@ def _lines() -> Iterator[str]:
         "- **∞** after a name: finite operands can give a value or a derivative that isn't "
         "finite: at a pole, a branch point, a singular matrix, or where there is no solution."
     )
+    yield (
+        "- **Domain** of a special function: finite operands for which it is computed; outside of "
+        "it the result is NaN, or infinite where the text says so."
+    )
+    yield (
+        "- **Accuracy** of a special function: the errors in float64, of the value and of "
+        "derivatives to order 3, relative to themselves or to what as great a relative change of "
+        "the operand does to them, whichever is greater. In float32 results are good to one "
+        "rounding wherever the line says no worse than 1e-08."
+    )
     yield ""
     yield from _table(("Class", "Dtypes"), ((f"*{n}*", d) for n, d in _dtype_rows()))
     for family, ops in FAMILIES.items():
@@ -117,8 +127,17 @@ def _op_row(op: OpDef) -> tuple[str, ...]:
         "<br>".join(_attribute(name, spec) for name, spec in op.attrs.items()) or "–",
         "of its functions" if op.num_functions else str(op.derivatives),
         "proved" if provable else "–",
-        _text(op.doc),
+        _text(op.doc) + _accuracy(op),
     )
+
+
+def _accuracy(op: OpDef) -> str:
+    """Returns the domain and the accuracy of a special function, as sentences."""
+    domain = f" Domain: {_text(op.domain)}." if op.domain else ""
+    if op.accuracy is None:
+        return domain
+    value, derivatives = op.accuracy
+    return f"{domain} Accuracy: {value:.0e}, derivatives {derivatives:.0e}."
 
 
 def _operands(op: OpDef) -> str:

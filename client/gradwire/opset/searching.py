@@ -111,7 +111,8 @@ OPS = (
     ),
     OpDef(
         "interp",
-        "Linear interpolation of the points (xp, fp), xp rising; constant beyond its ends.",
+        "Linear interpolation of the points (xp, fp), xp rising; of equal ones the last counts; "
+        "constant beyond its ends.",
         _infer_interp,
         (3, 3),
         batch=_batch_values(0),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gradwire.opset.core import UNBOUNDED, AttrSpec, Call, Kind, OpDef, fail, require
 from gradwire.opset.labels import Label, Labelled, labelled_batch, leading
-from gradwire.opset.linalg import RTOL
+from gradwire.opset.linalg import RTOL, smaller_side
 from gradwire.opset.rules import broadcast_shapes, check_dtype, checked, same_dtype
 from gradwire.opset.shape import require_matrices
 from gradwire.tensors import Dtype, TensorType
@@ -128,6 +128,7 @@ def _solver(
         batch=labelled_batch(_matrix_solve_labels),
         own_rule=own_rule,
         may_be_non_finite=True,
+        matrix_rows=smaller_side,
         operands="a, b",
         dtypes="inexact32",
     )

@@ -6,6 +6,7 @@ have two, before and after.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from gradwire.opset.core import (
@@ -138,6 +139,15 @@ def _pool_batch(call: Call, axes: Axes) -> Axes:
     return [MIXED if place is None or place >= first else place]
 
 
+def _read_by_kernels(call: Call, outputs: Sequence[TensorType]) -> int:
+    return math.prod(call.inputs[1].shape[2:]) * outputs[0].size
+
+
+def _read_by_pools(call: Call, outputs: Sequence[TensorType]) -> int:
+    window: Sequence[int] = call.attrs["window"]
+    return math.prod(window) * outputs[0].size
+
+
 _WINDOW = AttrSpec(Kind.INTS, "the lengths of the window, along the last axes")
 _POOLING = {"window": _WINDOW, "strides": _STRIDES, "padding": _PADDING}
 
@@ -149,6 +159,7 @@ OPS = (
         attrs=_POOLING
         | {"count_include_pad": AttrSpec(Kind.BOOL, "whether padding counts as zeros", False)},
         batch=_pool_batch,
+        window_elements=_read_by_pools,
         operands="x",
         dtypes="floating",
     ),
@@ -165,6 +176,7 @@ OPS = (
             "groups": _GROUPS,
         },
         batch=_conv_batch,
+        window_elements=_read_by_kernels,
         operands="x, weights",
         dtypes="floating",
     ),
@@ -181,6 +193,7 @@ OPS = (
             "groups": _GROUPS,
         },
         batch=_conv_batch,
+        window_elements=_read_by_kernels,
         operands="x, weights",
         dtypes="floating",
     ),
@@ -190,6 +203,7 @@ OPS = (
         _infer_pool,
         attrs=_POOLING,
         batch=_pool_batch,
+        window_elements=_read_by_pools,
         operands="x",
         dtypes="floating",
     ),

@@ -29,6 +29,8 @@ _UNLIMITED = ProgramLimits(
     max_trip_count=2**62,
     max_tensor_bytes=2**62,
     max_constant_bytes=2**62,
+    max_matrix_rows=2**62,
+    max_window_elements=2**124,
 )
 """While tracing only the rules count; the bounds are the server's."""
 

@@ -4,6 +4,7 @@ from gradwire_server.lowering import (
     contraction,
     creation,
     decompositions,
+    determinant,
     elementwise,
     exponential,
     fft,
@@ -19,8 +20,9 @@ from gradwire_server.lowering import (
     special,
 )
 from gradwire_server.lowering.core import JaxFunction, Lowering, lower_function
+from gradwire_server.lowering.guard import guard_all
 
-LOWERINGS: dict[str, Lowering] = {
+_PLAIN: dict[str, Lowering] = {
     **elementwise.LOWERINGS,
     **reduction.LOWERINGS,
     **softmax.LOWERINGS,
@@ -30,6 +32,7 @@ LOWERINGS: dict[str, Lowering] = {
     **contraction.LOWERINGS,
     **linalg.LOWERINGS,
     **decompositions.LOWERINGS,
+    **determinant.LOWERINGS,
     **solvers.LOWERINGS,
     **exponential.LOWERINGS,
     **matrix_equations.LOWERINGS,
@@ -38,6 +41,8 @@ LOWERINGS: dict[str, Lowering] = {
     **nn.LOWERINGS,
     **random.LOWERINGS,
 }
+
+LOWERINGS = guard_all(_PLAIN)
 """The ops without functions, by name; the operators are in ``derivatives``."""
 
 __all__ = ["LOWERINGS", "JaxFunction", "Lowering", "lower_function"]

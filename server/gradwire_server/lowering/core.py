@@ -9,10 +9,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from gradwire.ir import TypedProgram
 from gradwire.opset.core import Signature
-from gradwire.tensors import TensorType
+from gradwire.tensors import Array, TensorType
 from gradwire_server.lowering.custom_rules import with_jvp, with_vjp
 from gradwire_server.lowering.spectral_pattern import find_spectral_sums
 
@@ -38,6 +39,10 @@ class JaxFunction:
         return self.run(*arguments)
 
 
+_FOLDED_ELEMENTS = 256
+"""Up to so many, what is computed from constants may be computed once, by the compiler."""
+
+
 class LoweringMismatchError(AssertionError):
     """JAX returned another type than the table promises: a bug in either."""
 
@@ -54,7 +59,7 @@ def lower_function(
         values: dict[int, Any] = {
             param.id: argument for param, argument in zip(function.params, arguments, strict=True)
         }
-        values |= {constant.id: jnp.asarray(constant.value) for constant in function.constants}
+        values |= {constant.id: _constant(constant.value) for constant in function.constants}
         for position, (node, call) in enumerate(zip(function.nodes, info.calls, strict=True)):
             if position in sums:
                 outputs: Any = sums[position](values, lowerings)
@@ -80,6 +85,29 @@ def lower_function(
         ruled = with_vjp(run, info.signature, forward, backward)
         return JaxFunction(info.signature, ruled)
     return JaxFunction(info.signature, run)
+
+
+def unfolded(x: jax.Array) -> jax.Array:
+    """Returns x such that the compiler computes nothing from it while it compiles.
+
+    It has an interpreter for that: sorting 16,384 numbers takes it 6 seconds.
+    """
+    kept: jax.Array = lax.optimization_barrier(x)
+    return kept
+
+
+def of_unfolded(lowering: Lowering) -> Lowering:
+    """Returns the lowering of an op of one operand that the compiler is slow to interpret."""
+
+    def run(x: jax.Array, **attrs: Any) -> Any:
+        return lowering(unfolded(x), **attrs)
+
+    return run
+
+
+def _constant(value: Array) -> jax.Array:
+    x = jnp.asarray(value)
+    return unfolded(x) if x.size > _FOLDED_ELEMENTS else x
 
 
 def _check_types(where: str, outputs: Sequence[Any], wanted: Sequence[TensorType]) -> None:

@@ -95,8 +95,25 @@ def _log_times_pow_jvp(
 _log_times_pow.defjvp(_log_times_pow_jvp, symbolic_zeros=True)
 
 
+_Powers = tuple[jax.Array, jax.Array, jax.Array]
+"""A power, a square of the base, and what is left of the exponent."""
+
+
+def _exact_pow(x: jax.Array, y: jax.Array) -> jax.Array:
+    """The power of integers, modulo 2**bits. JAX's reads six bits of the exponent: 0**64 is 1."""
+    x, y = jnp.broadcast_arrays(x, y)
+
+    def step(state: _Powers) -> _Powers:
+        power, square, exponent = state
+        return jnp.where(exponent & 1 == 1, power * square, power), square * square, exponent >> 1
+
+    start = (jnp.ones_like(x), x, y)
+    power: jax.Array = lax.while_loop(lambda state: jnp.any(state[2] > 0), step, start)[0]
+    return power
+
+
 def _pow(x: jax.Array, y: jax.Array) -> jax.Array:
-    return _inexact_pow(x, y) if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.power(x, y)
+    return _inexact_pow(x, y) if jnp.issubdtype(x.dtype, jnp.inexact) else _exact_pow(x, y)
 
 
 def _sign(x: jax.Array) -> jax.Array:

@@ -19,18 +19,23 @@ def least_gap(values: jax.Array) -> jax.Array:
     return _LEAST_GAP * jnp.max(sizes, -1, keepdims=True, initial=0)
 
 
-def divide_by_gap(x: jax.Array, gap: jax.Array, least: jax.Array) -> jax.Array:
-    """Returns x / gap in double precision; where the gap is too small, 0 if x is 0, or else inf.
+def is_lost(gap: jax.Array, least: jax.Array) -> jax.Array:
+    """Says where rounding made a gap."""
+    return ~(jnp.abs(gap) > least)
 
-    A factor NaN would spoil more than that: the gradient of a simple eigenvector
-    holds 0 for each pair of the others, equal or not. No rule of JAX's may ask
-    whether a tangent is 0, so x is multiplied by 1e300, twice.
-    """
-    lost = ~(jnp.abs(gap) > least)
-    factor = jnp.where(lost, _HUGE, 1 / jnp.where(lost, 1, gap))
-    return loud_where(lost, x * factor.astype(x.dtype))
+
+def divide_by_gap(x: jax.Array, gap: jax.Array, least: jax.Array) -> jax.Array:
+    """Returns x / gap in double precision, loud where the gap is lost."""
+    lost = is_lost(gap, least)
+    return loud_where(lost, x * jnp.where(lost, 1, 1 / jnp.where(lost, 1, gap)).astype(x.dtype))
 
 
 def loud_where(lost: jax.Array, x: jax.Array) -> jax.Array:
-    """Returns x, but where ``lost`` is true and x isn't 0 an infinite number, or nearly one."""
-    return x * jnp.where(lost, _HUGE, 1).astype(x.dtype)
+    """Returns x in double precision; where ``lost``, 0 if x is 0, or else what isn't finite.
+
+    A factor NaN would spoil more than that: the gradient of a simple eigenvector
+    holds a 0 for each of the others, equal or not. No rule of JAX's may ask
+    whether a tangent is 0, so x is multiplied by 1e300, twice.
+    """
+    factor = jnp.where(lost, _HUGE, 1).astype(x.dtype)
+    return x * factor * factor

@@ -45,7 +45,15 @@ def _softplus_value(x: jax.Array) -> jax.Array:
 
 softplus: Unary = with_slope(_softplus_value, expit)
 
-cbrt: Unary = with_slope(jnp.cbrt, lambda x: _cbrt_slope(x))
+
+def _cbrt(x: jax.Array) -> jax.Array:
+    # XLA's, of a subnormal number in float32, is a constant of the wrong sign.
+    return (
+        jnp.cbrt(x.astype(jnp.float64)).astype(x.dtype) if x.dtype == jnp.float32 else jnp.cbrt(x)
+    )
+
+
+cbrt: Unary = with_slope(_cbrt, lambda x: _cbrt_slope(x))
 _cbrt_slope: Unary = with_slope(
     lambda x: 1 / (3 * jnp.cbrt(x) ** 2), lambda x: -2 * _cbrt_slope(x) * (1 / (3 * x))
 )

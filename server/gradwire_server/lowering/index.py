@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from gradwire.opset.core import At, ByArray, Index, NewAxis, Range
-from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.core import Lowering, of_unfolded, unfolded
 
 _IN_BOUNDS = "promise_in_bounds"  # ``_positions`` sees to it
 
@@ -122,7 +122,7 @@ def _dynamic_update_slice(x: jax.Array, update: jax.Array, *starts: jax.Array) -
 
 
 def _top_k(x: jax.Array, *, k: int) -> list[jax.Array]:
-    values, positions = lax.top_k(x, k)
+    values, positions = lax.top_k(unfolded(x), k)
     return [values, positions.astype(jnp.int64)]
 
 
@@ -162,7 +162,7 @@ def _one_hot(x: jax.Array, *, num_classes: int, dtype: jnp.dtype) -> jax.Array:
 
 
 LOWERINGS: dict[str, Lowering] = {
-    "argsort": jnp.argsort,
+    "argsort": of_unfolded(jnp.argsort),
     "dynamic_slice": _dynamic_slice,
     "dynamic_update_slice": _dynamic_update_slice,
     "getitem": _getitem,
@@ -174,7 +174,7 @@ LOWERINGS: dict[str, Lowering] = {
     "interp": _interp,
     "one_hot": _one_hot,
     "searchsorted": _searchsorted,
-    "sort": jnp.sort,
+    "sort": of_unfolded(jnp.sort),
     "take": _take,
     "take_along_axis": _take_along_axis,
     "top_k": _top_k,

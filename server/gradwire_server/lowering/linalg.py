@@ -4,56 +4,16 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from gradwire_server.lowering.core import Lowering
 from gradwire_server.lowering.double import differentiated_in_double
+from gradwire_server.lowering.gaps import loud_where
+from gradwire_server.lowering.guard import Operand, guarded
 from gradwire_server.lowering.norms import sum_norm, vector_norm
 from gradwire_server.lowering.singular import singular_values
 from gradwire_server.lowering.spectral_sums import singular_sum
-
-
-def _det(x: jax.Array) -> jax.Array:
-    # Up to 3 rows JAX writes the polynomial out: right everywhere, in all orders.
-    return jnp.linalg.det(x) if x.shape[-1] <= 3 else _large_det(x)
-
-
-@jax.custom_jvp
-def _large_det(x: jax.Array) -> jax.Array:
-    value: jax.Array = jnp.linalg.det(x)
-    return value
-
-
-@_large_det.defjvp
-def _large_det_jvp(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
-    return _large_det(x), jnp.sum(_cofactors(x) * t_x, (-2, -1))
-
-
-@jax.custom_jvp
-def _cofactors(x: jax.Array) -> jax.Array:
-    """Returns ∂ det / ∂ x; JAX's is right for singular matrices too."""
-    value, pull = jax.vjp(jnp.linalg.det, x)
-    cofactors: jax.Array = pull(jnp.ones_like(value))[0]
-    return cofactors
-
-
-@_cofactors.defjvp
-def _cofactors_jvp(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    """With C = det(x) x⁻ᵀ: dC = tr(x⁻¹ dx) C − C (x⁻¹ dx)ᵀ.
-
-    JAX's own derivative of its cofactors is silently 0 at a matrix of rank
-    n − 2 or less, where the truth isn't; here a singular x gives NaN.
-    """
-    (x,), (t_x,) = primals, tangents
-    cofactors = _cofactors(x)
-    slope = jnp.linalg.solve(x, t_x)
-    trace = jnp.trace(slope, axis1=-2, axis2=-1)[..., None, None]
-    return cofactors, trace * cofactors - cofactors @ slope.mT
 
 
 def _slogdet(x: jax.Array) -> tuple[jax.Array, ...]:
@@ -61,7 +21,21 @@ def _slogdet(x: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def _qr(x: jax.Array) -> tuple[jax.Array, ...]:
-    return tuple(jnp.linalg.qr(x))
+    q, r = jnp.linalg.qr(x)
+    # Derivatives divide by the diagonal of R. Where rounding made an element of it, they
+    # are garbage of any size.
+    pivots = jnp.abs(jnp.diagonal(lax.stop_gradient(r), axis1=-2, axis2=-1))
+    rounding = 10 * max(x.shape[-2:]) * float(np.finfo(x.dtype).eps)
+    least = jnp.min(pivots, -1, initial=jnp.inf)
+    lost = (least <= rounding * jnp.max(pivots, -1, initial=0))[..., None, None]
+    return tuple(y + _loud_change(y, lost) for y in (q, r))
+
+
+def _loud_change(y: jax.Array, lost: jax.Array) -> jax.Array:
+    """Returns 0, whose derivative makes that of y infinite where it is ``lost``."""
+    change = y - lax.stop_gradient(y)
+    loud = loud_where(lost, loud_where(lost, change))
+    return jnp.where(lost, loud, 0)
 
 
 def _lu(x: jax.Array) -> tuple[jax.Array, ...]:
@@ -77,12 +51,21 @@ def _trace(x: jax.Array, *, offset: int) -> jax.Array:
     return jnp.trace(x, offset, -2, -1, dtype=x.dtype)
 
 
-def spectral_norm(x: jax.Array, ord: str) -> jax.Array:
+def _spectral_norm_of_finite(x: jax.Array, *, ord: str) -> jax.Array:
     """Returns the sum of the singular values, the largest or the smallest: nuc, 2 or -2."""
     if ord == "nuc":
         return singular_sum(lambda s: s, x)
     values: jax.Array = differentiated_in_double(singular_values)(x)
     return values[..., 0 if ord == "2" else -1]
+
+
+_spectral_norm = guarded(_spectral_norm_of_finite, Operand())
+_inverse = guarded(jnp.linalg.inv, Operand())
+
+
+def _matrix_power(x: jax.Array, *, n: int) -> jax.Array:
+    power: jax.Array = jnp.linalg.matrix_power(x if n >= 0 else _inverse(x), abs(n))
+    return power
 
 
 def _matrix_norm(x: jax.Array, *, ord: str, keepdims: bool) -> jax.Array:
@@ -91,17 +74,16 @@ def _matrix_norm(x: jax.Array, *, ord: str, keepdims: bool) -> jax.Array:
     if ord not in ("nuc", "2", "-2"):
         rows, least = ord.endswith("inf"), ord.startswith("-")
         return sum_norm(x, rows=rows, least=least, keepdims=keepdims)
-    norm = spectral_norm(x, ord)
+    norm: jax.Array = _spectral_norm(x, ord=ord)
     return norm[..., None, None] if keepdims else norm
 
 
 LOWERINGS: dict[str, Lowering] = {
-    "linalg.det": _det,
     "linalg.diagonal": jnp.linalg.diagonal,
     "linalg.inv": jnp.linalg.inv,
     "linalg.lu": _lu,
     "linalg.matrix_norm": _matrix_norm,
-    "linalg.matrix_power": jnp.linalg.matrix_power,
+    "linalg.matrix_power": _matrix_power,
     "linalg.qr": _qr,
     "linalg.slogdet": _slogdet,
     "linalg.trace": _trace,

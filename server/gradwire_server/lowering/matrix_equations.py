@@ -21,6 +21,7 @@ from gradwire_server.lowering.schur import (
     product,
     schur,
     triangular_log,
+    triangular_log_slope,
     triangular_sqrt,
     triangular_sylvester,
 )
@@ -135,9 +136,7 @@ def _logm(a: jax.Array) -> jax.Array:
 def _logm_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     """The slope of log at A is the inverse of that of exp at X = log A.
 
-    So it is the solution of a linear equation in dX, whose derivatives are
-    those of exp. It is found as the upper right block of log [[A, E], [0, A]]
-    (Higham, Functions of Matrices, 3.2).
+    So it is the solution of a linear equation in dX, whose derivatives are those of exp.
     """
     (a,), (t_a,) = primals, tangents
     value = _logm(a)
@@ -157,14 +156,10 @@ def _logm_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
 
 
 def _log_slope(u: jax.Array, t: jax.Array, e: jax.Array) -> jax.Array:
-    """Returns the derivative of log along E at U T Uᴴ; E's size is no part of the scaling."""
-    n = t.shape[-1]
-    size = jnp.max(jnp.abs(e))
-    size = jnp.where(size == 0, 1, size).astype(e.dtype)
-    turned = product(adjoint(u), product((e / size).astype(t.dtype), u))
-    block = jnp.block([[t, turned], [jnp.zeros_like(t), t]])
-    slope = triangular_log(block)[:n, n:]
-    return size * _like(product(u, product(slope, adjoint(u))), e.dtype)
+    """Returns the derivative of log along E at U T Uᴴ."""
+    turned = product(adjoint(u), product(e.astype(t.dtype), u))
+    slope = triangular_log_slope(t, turned)
+    return _like(product(u, product(slope, adjoint(u))), e.dtype)
 
 
 LOWERINGS: dict[str, Lowering] = {

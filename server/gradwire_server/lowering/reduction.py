@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.core import Lowering, of_unfolded, unfolded
 from gradwire_server.lowering.norms import deviation, variance
 
 
@@ -25,7 +25,7 @@ def _in_own_dtype(function: Lowering) -> Lowering:
 
 def _counting(function: Lowering) -> Lowering:
     def reduce(x: jax.Array, **attrs: Any) -> jax.Array:
-        result: jax.Array = function(x, **attrs).astype(jnp.int64)
+        result: jax.Array = function(unfolded(x), **attrs).astype(jnp.int64)
         return result
 
     return reduce
@@ -33,7 +33,7 @@ def _counting(function: Lowering) -> Lowering:
 
 def _running(function: Lowering) -> Lowering:
     def accumulate(x: jax.Array, *, axis: int) -> jax.Array:
-        result: jax.Array = function(x, axis % x.ndim)  # lax takes no negative axis
+        result: jax.Array = function(unfolded(x), axis % x.ndim)  # lax takes no negative axis
         return result
 
     return accumulate
@@ -61,7 +61,8 @@ def _extremum(function: Lowering) -> Lowering:
         (x,), (t_x,) = primals, tangents
         value = inexact(x, axis, True)
         chosen = x == value
-        count = chosen.sum(axis, keepdims=True, dtype=jnp.promote_types(x.dtype, jnp.float32))
+        wide = x.dtype if x.dtype.itemsize >= 4 else jnp.float32  # half counts to 2,048
+        count = chosen.sum(axis, keepdims=True, dtype=wide)
         share = jnp.where(chosen, 1 / count, 0).astype(x.dtype)
         share = jnp.where(jnp.isnan(value), jnp.nan, share)
         tangent = (share * t_x).sum(axis, keepdims=keepdims)
@@ -85,8 +86,8 @@ LOWERINGS: dict[str, Lowering] = {
     "count_nonzero": _counting(jnp.count_nonzero),
     "cumulative_max": _running(lax.cummax),
     "cumulative_min": _running(lax.cummin),
-    "cumulative_prod": _in_own_dtype(jnp.cumulative_prod),
-    "cumulative_sum": _in_own_dtype(jnp.cumulative_sum),
+    "cumulative_prod": of_unfolded(_in_own_dtype(jnp.cumulative_prod)),
+    "cumulative_sum": of_unfolded(_in_own_dtype(jnp.cumulative_sum)),
     "max": _extremum(jnp.max),
     "mean": jnp.mean,
     "min": _extremum(jnp.min),

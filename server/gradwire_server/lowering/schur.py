@@ -104,18 +104,20 @@ def triangular_sylvester(t: jax.Array, s: jax.Array, f: jax.Array, *, stein: boo
     """
     columns = s.shape[-1]
     eye = jnp.eye(t.shape[-1], dtype=t.dtype)
+    diagonal = _diagonal(s)
 
     def solve_column(j: jax.Array, y: jax.Array) -> jax.Array:
-        before = product(y, s[:, j])
+        corner = lax.dynamic_slice_in_dim(diagonal, j, 1)
+        before = product(y, _column(s, j))
         if stein:
-            matrix, right = eye - s[j, j] * t, f[:, j] + product(t, before)
+            matrix, right = eye - corner * t, _column(f, j) + product(t, before)
         else:
-            matrix, right = t + s[j, j] * eye, f[:, j] - before
-        column = lax.linalg.triangular_solve(matrix, right[:, None], left_side=True, lower=False)
-        return y.at[:, j].set(column[:, 0])
+            matrix, right = t + corner * eye, _column(f, j) - before
+        column = lax.linalg.triangular_solve(matrix, right, left_side=True, lower=False)
+        return lax.dynamic_update_slice_in_dim(y, column, j, 1)
 
     y = lax.fori_loop(0, columns, solve_column, jnp.zeros_like(f))
-    left, right = jnp.diag(t)[:, None], jnp.diag(s)
+    left, right = _diagonal(t)[:, None], diagonal
     pivots = 1 - left * right if stein else left + right
     sizes = 1 + jnp.abs(left * right) if stein else jnp.abs(left) + jnp.abs(right)
     rounding = 4 * max(f.shape) * float(np.finfo(t.dtype).eps)
@@ -129,23 +131,26 @@ def triangular_sqrt(t: jax.Array) -> jax.Array:
     NaN where Rᵢᵢ + Rⱼⱼ = 0 and the right-hand side is not: there is no root.
     """
     n = t.shape[-1]
-    index = jnp.arange(n)
-    roots = jnp.sqrt(jnp.diag(t))
+    eye = jnp.eye(n, dtype=t.dtype)
+    roots = jnp.sqrt(_diagonal(t))[:, None]
+    diagonal, above = roots * eye, jnp.triu(t, 1)
 
     def solve_column(j: jax.Array, r: jax.Array) -> jax.Array:
-        above = index < j
-        sums = jnp.where(above, roots + roots[j], 1)
-        lost = sums == 0
-        matrix = jnp.where(above[:, None] & above, r, 0)
-        matrix = matrix + jnp.diag(jnp.where(lost, 1, sums) - jnp.where(above, roots, 0))
-        right = jnp.where(above, t[:, j], 0)
-        solution = lax.linalg.triangular_solve(matrix, right[:, None], left_side=True, lower=False)
-        column = solution[:, 0]
+        # Of r the columns before j are known, the others 0. So the rows from j on
+        # are a system of their own, with the solution 0.
+        root = lax.dynamic_slice_in_dim(roots, j, 1)
+        lost = roots + root == 0
+        matrix = r + diagonal + jnp.where(lost, 1 - roots, root) * eye
+        column = lax.linalg.triangular_solve(matrix, _column(above, j), left_side=True, lower=False)
         column = jnp.where(lost & (column != 0), jnp.nan, column)
-        return r.at[:, j].set(jnp.where(above, column, r[:, j]))
+        return lax.dynamic_update_slice_in_dim(r, column, j, 1)
 
-    result: jax.Array = lax.fori_loop(0, n, solve_column, jnp.diag(roots))
-    return result
+    strict: jax.Array = lax.fori_loop(0, n, solve_column, jnp.zeros_like(t))
+    return diagonal + strict
+
+
+def _column(x: jax.Array, j: jax.Array) -> jax.Array:
+    return lax.dynamic_slice_in_dim(x, j, 1, 1)
 
 
 def triangular_log(t: jax.Array) -> jax.Array:
@@ -156,33 +161,74 @@ def triangular_log(t: jax.Array) -> jax.Array:
     log R, whose partial fractions are Σ wⱼ Y (I + xⱼ Y)⁻¹ with Y = R − I and
     Gauss–Legendre nodes and weights on [0, 1]. NaN for a singular matrix.
     """
-    n = t.shape[-1]
-    eye = jnp.eye(n, dtype=t.dtype)
-
-    def distance(r: jax.Array) -> jax.Array:
-        return jnp.max(jnp.sum(jnp.abs(r - eye), 0))
-
-    def far(state: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return (distance(state[0]) > _NEAR) & (state[1] < _MOST_ROOTS)
-
-    def step(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        return triangular_sqrt(state[0]), state[1] + 1
-
-    r, roots = lax.while_loop(far, step, (t, jnp.zeros((), jnp.int32)))
-    y = r - eye
-    nodes, weights = (jnp.asarray(x, t.dtype)[:, None, None] for x in (_NODES, _WEIGHTS))
-    stacked = jnp.broadcast_to(y, (len(_NODES), n, n))
+    r, roots, _ = _near_one(t)
+    eye = jnp.eye(t.shape[-1], dtype=t.dtype)
+    y, (nodes, weights) = r - eye, _quadrature(t.dtype)
+    stacked = jnp.broadcast_to(y, (len(_NODES), *y.shape))
     parts = lax.linalg.triangular_solve(eye + nodes * y, stacked, left_side=True, lower=False)
-    total = jnp.sum(weights * parts, 0)
-    log = jnp.exp2(roots.astype(t.real.dtype)).astype(t.dtype) * total
+    log = jnp.exp2(roots) * jnp.sum(weights * parts, 0)
     # The eigenvalues' logarithms are known without cancellation.
-    log = jnp.where(eye == 1, jnp.diag(jnp.log(jnp.diag(t))), log)
-    return jnp.where(distance(r) <= _NEAR, log, jnp.nan)
+    log = jnp.where(eye == 1, jnp.log(_diagonal(t))[:, None], log)
+    return jnp.where(_distance(r) <= _NEAR, log, jnp.nan)
+
+
+def triangular_log_slope(t: jax.Array, e: jax.Array) -> jax.Array:
+    """Returns the derivative of the logarithm of an upper triangular matrix along any e.
+
+    That of ``triangular_log``, step by step (Al-Mohy, Higham, Relton 2013): if
+    R is the root of T, and L that of the derivative, R L + L R = E; and the
+    derivative of Y (I + xⱼ Y)⁻¹ along L is (I + xⱼ Y)⁻¹ L (I + xⱼ Y)⁻¹. How many
+    roots are taken doesn't depend on e, which may be batched.
+    """
+    r, roots, (e,) = _near_one(t, e)
+    eye = jnp.eye(t.shape[-1], dtype=t.dtype)
+    nodes, weights = _quadrature(t.dtype)
+    factors = eye + nodes * (r - eye)
+    stacked = jnp.broadcast_to(e, factors.shape)
+    for left in (True, False):
+        stacked = lax.linalg.triangular_solve(factors, stacked, left_side=left, lower=False)
+    slope = jnp.exp2(roots) * jnp.sum(weights * stacked, 0)
+    return jnp.where(_distance(r) <= _NEAR, slope, jnp.nan)
+
+
+_Rooted = tuple[jax.Array, jax.Array, tuple[jax.Array, ...]]
+"""R = T^(1/2ᵏ), k, and derivatives of R."""
+
+
+def _near_one(t: jax.Array, *directions: jax.Array) -> _Rooted:
+    """Takes roots until R is near I."""
+
+    def far(state: _Rooted) -> jax.Array:
+        return (_distance(state[0]) > _NEAR) & (state[1] < _MOST_ROOTS)
+
+    def step(state: _Rooted) -> _Rooted:
+        r, roots, slopes = state
+        r = triangular_sqrt(r)
+        slopes = tuple(triangular_sylvester(r, r, e, stein=False) for e in slopes)
+        return r, roots + 1, slopes
+
+    start = (t, jnp.zeros((), t.real.dtype), directions)
+    rooted: _Rooted = lax.while_loop(far, step, start)
+    return rooted
+
+
+def _distance(r: jax.Array) -> jax.Array:
+    """Returns the 1-norm of R − I."""
+    return jnp.max(jnp.sum(jnp.abs(r - jnp.eye(r.shape[-1], dtype=r.dtype)), 0))
+
+
+def _quadrature(dtype: jnp.dtype) -> list[jax.Array]:
+    return [jnp.asarray(x, dtype)[:, None, None] for x in (_NODES, _WEIGHTS)]
+
+
+def _diagonal(x: jax.Array) -> jax.Array:
+    """Returns the diagonal; a sum is less to compile than a gather."""
+    return jnp.sum(jnp.where(jnp.eye(x.shape[-1], dtype=bool), x, 0), -1)
 
 
 _NEAR = 0.264
-"""Where 7 nodes give log R to double precision: Higham, table 11.1."""
+"""Where 7 nodes give log R to double precision (Higham, table 11.1), and 8 its slope."""
 _MOST_ROOTS = 64
-_LEGENDRE = np.polynomial.legendre.leggauss(7)
+_LEGENDRE = np.polynomial.legendre.leggauss(8)
 _NODES, _WEIGHTS = (1 + _LEGENDRE[0]) / 2, _LEGENDRE[1] / 2
 """Those of Gauss and Legendre on [0, 1]."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradwire_server.lowering.gaps import divide_by_gap, least_gap
+from gradwire_server.lowering.gaps import divide_by_gap, is_lost, least_gap, loud_where
 from gradwire_server.lowering.spectra import adjoint, product
 
 _Factors = tuple[jax.Array, jax.Array, jax.Array]
@@ -36,7 +36,7 @@ def _singular_vectors_jvp(
     (a,), (t_a,) = primals, tangents
     u, s, vh = singular_vectors(a)
     uh, v = adjoint(u), adjoint(vh)
-    least = least_gap(s)
+    least = least_gap(s)[..., None]
     moved = product(uh, product(t_a, v))
     hermitian, rest = (moved + adjoint(moved)) / 2, (moved - adjoint(moved)) / 2
     diagonal = jnp.eye(s.shape[-1], dtype=bool)
@@ -44,20 +44,26 @@ def _singular_vectors_jvp(
     total = s[..., None, :] + s[..., :, None]
     if not jnp.iscomplexobj(a):
         total = jnp.where(diagonal, jnp.inf, total)
-    even = divide_by_gap(hermitian, gap, least[..., None])
-    odd = divide_by_gap(rest, total, least[..., None])
+    even = divide_by_gap(hermitian, gap, least)
+    odd = divide_by_gap(rest, total, least)
     t_u, t_v = product(u, even + odd), product(v, even - odd)
     m, n = a.shape[-2:]
     if m > n:
         t_av = product(t_a, v)
         outside = t_av - product(u, product(uh, t_av))
-        t_u = t_u + divide_by_gap(outside, s[..., None, :], least[..., None])
+        t_u = t_u + divide_by_gap(outside, s[..., None, :], least)
     if n > m:
         t_ahu = product(adjoint(t_a), u)
         outside = t_ahu - product(v, product(vh, t_ahu))
-        t_v = t_v + divide_by_gap(outside, s[..., None, :], least[..., None])
+        t_v = t_v + divide_by_gap(outside, s[..., None, :], least)
     t_s = jnp.diagonal(moved.real, axis1=-2, axis2=-1)
-    return (u, s, vh), (t_u, t_s, adjoint(t_v))
+    # As in ``spectra``. A value 0 leaves a vector on the longer side undetermined, and
+    # of complex matrices both phases.
+    repeats = jnp.any(is_lost(gap, least), -2, keepdims=True)
+    zero = is_lost(s[..., None, :], least)
+    free_u = repeats | zero if m > n or jnp.iscomplexobj(a) else repeats
+    free_v = repeats | zero if n > m or jnp.iscomplexobj(a) else repeats
+    return (u, s, vh), (loud_where(free_u, t_u), t_s, adjoint(loud_where(free_v, t_v)))
 
 
 @jax.custom_jvp

@@ -1,4 +1,4 @@
-"""Special functions in JAX, with rules of our own where JAX's lose digits."""
+"""The table of special functions; those of JAX stay where they are accurate."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy import special
 
-from gradwire_server.lowering import hyperbolic, incomplete
+from gradwire_server.lowering import (
+    bessel,
+    entropy,
+    gamma,
+    hyperbolic,
+    incomplete_beta,
+    incomplete_gamma,
+    normal,
+    zeta,
+)
 from gradwire_server.lowering.core import Lowering
 from gradwire_server.lowering.division import divide
-from gradwire_server.lowering.incomplete import in_float32
+from gradwire_server.lowering.widths import in_double
 
 
 def _polygamma(x: jax.Array, *, n: int) -> jax.Array:
-    return special.polygamma(jnp.asarray(n), x)
+    return in_double(lambda x: gamma.polygamma(x, n=n))(x)
 
 
-def _passing_nan(function: Lowering) -> Lowering:
-    """JAX gives 0 for x = 0 even where y is NaN; SciPy gives NaN."""
-    return lambda x, y: function(x, y) + jnp.where(jnp.isnan(y), y, 0)
+def _logit(x: jax.Array) -> jax.Array:
+    """Its derivative has a finite formula outside of 0 to 1, where there is no value."""
+    return hyperbolic.logit(x) * jnp.where((x >= 0) & (x <= 1), 1, jnp.nan).astype(x.dtype)
 
 
 def _sinc(x: jax.Array) -> jax.Array:
@@ -41,114 +50,36 @@ def _sinc(x: jax.Array) -> jax.Array:
     return jnp.where(near, series, divide(sign * sine, math.pi * away))
 
 
-@jax.custom_jvp
-def _log_ndtr(x: jax.Array) -> jax.Array:
-    above = jnp.log1p(-special.ndtr(-jnp.maximum(x, 0)))
-    # The default of 3 terms is good to 4e-9 only, at -20.
-    below = special.log_ndtr(jnp.minimum(x, 0), series_order=10)
-    return jnp.where(x > 0, above, below)
-
-
-@_log_ndtr.defjvp
-def _log_ndtr_jvp(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
-    value = _log_ndtr(x)
-    return value, jnp.exp(-x * x / 2 - 0.5 * math.log(2 * math.pi) - value) * t_x
-
-
-# The modified Bessel functions. i0' = i1 and i1' = i0 - i1/x, whose own
-# derivatives cancel near 0: there i1' comes from the series of i1. JAX's rules
-# differentiate through |x|, which loses the even derivatives at 0.
-
-
-def _i1_slope_series(x: jax.Array) -> jax.Array:
-    """i1'(x) = Σ (2k+1) (x/2)^2k / (2 k! (k+1)!), for |x| < 2."""
-    quarter = x * x / 4
-    series = jnp.zeros_like(x)
-    for k in range(14, -1, -1):
-        coefficient = (2 * k + 1) / (2 * math.factorial(k) * math.factorial(k + 1))
-        series = coefficient + series * quarter
-    return series
-
-
-@jax.custom_jvp
-def _i0(x: jax.Array) -> jax.Array:
-    return special.i0(x)
-
-
-@_i0.defjvp
-def _i0_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
-    return _i0(x), _i1(x) * t_x
-
-
-@jax.custom_jvp
-def _i1(x: jax.Array) -> jax.Array:
-    return special.i1(x)
-
-
-@_i1.defjvp
-def _i1_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
-    near = jnp.abs(x) < 2
-    away = jnp.where(near, 2, x)
-    far = _i0(away) - _i1(away) / away
-    return _i1(x), jnp.where(near, _i1_slope_series(jnp.where(near, x, 0)), far) * t_x
-
-
-@jax.custom_jvp
-def _i0e(x: jax.Array) -> jax.Array:
-    return special.i0e(x)
-
-
-@_i0e.defjvp
-def _i0e_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
-    value = _i0e(x)
-    return value, (_i1e(x) - jnp.sign(x) * value) * t_x
-
-
-@jax.custom_jvp
-def _i1e(x: jax.Array) -> jax.Array:
-    return special.i1e(x)
-
-
-@_i1e.defjvp
-def _i1e_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
-    near = jnp.abs(x) < 2
-    inside, away = jnp.where(near, x, 0), jnp.where(near, 2, x)
-    scaled = jnp.exp(-jnp.abs(inside)) * _i1_slope_series(inside)
-    slope = jnp.where(near, scaled, _i0e(away) - _i1e(away) / away)
-    value = _i1e(x)
-    return value, (slope - jnp.sign(x) * value) * t_x
-
-
 LOWERINGS: dict[str, Lowering] = {
-    "special.betainc": incomplete.betainc,
-    "special.betaln": incomplete.betaln,
-    "special.digamma": special.digamma,
-    "special.entr": special.entr,
+    "special.beta": in_double(gamma.beta),
+    "special.betainc": incomplete_beta.betainc,
+    "special.betaln": in_double(gamma.betaln),
+    "special.digamma": in_double(gamma.digamma),
+    "special.entr": entropy.entr,
     "special.erf": special.erf,
     "special.erfc": special.erfc,
+    "special.erfcinv": in_double(normal.erfcinv),
+    "special.erfcx": in_double(normal.erfcx),
     "special.erfinv": special.erfinv,
     "special.expit": hyperbolic.expit,
-    "special.gammainc": incomplete.gammainc,
-    "special.gammaincc": incomplete.gammaincc,
-    "special.gammaln": special.gammaln,
-    "special.i0": _i0,
-    "special.i0e": _i0e,
-    "special.i1": _i1,
-    "special.i1e": _i1e,
-    "special.log_ndtr": in_float32(_log_ndtr),
-    "special.logit": hyperbolic.logit,
-    "special.ndtr": in_float32(special.ndtr),
-    "special.ndtri": in_float32(special.ndtri),
+    "special.gamma": in_double(gamma.gamma),
+    "special.gammainc": incomplete_gamma.gammainc,
+    "special.gammaincc": incomplete_gamma.gammaincc,
+    "special.gammaln": in_double(gamma.gammaln),
+    "special.i0": in_double(bessel.i0),
+    "special.i0e": in_double(bessel.i0e),
+    "special.i1": in_double(bessel.i1),
+    "special.i1e": in_double(bessel.i1e),
+    "special.kl_div": in_double(entropy.kl_div),
+    "special.log_ndtr": in_double(normal.log_ndtr),
+    "special.loggamma": in_double(gamma.loggamma),
+    "special.logit": _logit,
+    "special.ndtr": in_double(special.ndtr),
+    "special.ndtri": in_double(normal.ndtri),
     "special.polygamma": _polygamma,
+    "special.rel_entr": in_double(entropy.rel_entr),
     "special.sinc": _sinc,
-    "special.xlog1py": _passing_nan(special.xlog1py),
-    "special.xlogy": _passing_nan(special.xlogy),
-    "special.zeta": special.zeta,
+    "special.xlog1py": entropy.xlog1py,
+    "special.xlogy": entropy.xlogy,
+    "special.zeta": in_double(zeta.zeta),
 }

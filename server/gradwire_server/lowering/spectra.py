@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gradwire_server.lowering.gaps import divide_by_gap, least_gap, loud_where
+from gradwire_server.lowering.gaps import divide_by_gap, is_lost, least_gap, loud_where
 
 product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 """A matrix product that isn't rounded to TF32."""
@@ -48,9 +48,13 @@ def _eigenvectors_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> 
     w, v = hermitian_eigenvectors(h)
     moved = product(adjoint(v), product(t_h, v))
     gap = jnp.where(jnp.eye(w.shape[-1], dtype=bool), jnp.inf, w[..., None, :] - w[..., :, None])
-    turned = divide_by_gap(moved, gap, least_gap(w)[..., None])
+    least = least_gap(w)[..., None]
+    t_v = product(v, divide_by_gap(moved, gap, least))
+    # A vector of a value that repeats has no derivative, though none may be asked
+    # for that divides by the gap: the first element of the first, at the identity.
+    repeats = jnp.any(is_lost(gap, least), -2, keepdims=True)
     t_w = jnp.diagonal(moved.real, axis1=-2, axis2=-1)
-    return (w, v), (t_w, product(v, turned))
+    return (w, v), (t_w, loud_where(repeats, t_v))
 
 
 @jax.custom_jvp
@@ -88,4 +92,4 @@ def _general_eigenvalues_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Arra
     t_w = jnp.sum(product(inverse, t_a.astype(v.dtype)) * v.mT, -1)
     condition = jnp.sqrt(jnp.sum(jnp.square(jnp.abs(inverse)), -1))
     lost = ~(condition < _MAX_CONDITION)
-    return w, loud_where(lost, loud_where(lost, t_w))
+    return w, loud_where(lost, t_w)

@@ -21,6 +21,7 @@ from gradwire.opset import OPS
 from gradwire.opset.core import Call
 from gradwire.opset.rules import attr_axes, elementwise_batch
 from gradwire.tensors import TensorType
+from gradwire_server.lowering.guard import Operand, guarded
 from gradwire_server.lowering.spectral_sums import (
     Terms,
     hermitian_sum,
@@ -154,13 +155,16 @@ def _sum(
     hermitian = "lower" in chain.call.attrs
     if hermitian:
         matrix = hermitian_from(matrix, lower=chain.call.attrs["lower"])
-    if chain.is_square:
-        total = sum_of_squares(matrix)
-    else:
-        names = sorted(chain.parameters)
+    names = sorted(chain.parameters)
+    parameters = [values[name] for name in names]
+
+    def sum_of(matrix: jax.Array) -> jax.Array:
+        if chain.is_square:
+            return sum_of_squares(matrix)
         terms = _terms(chain, result, names, lowerings)
-        run = hermitian_sum if hermitian else singular_sum
-        total = run(terms, matrix, *(values[name] for name in names))
+        return (hermitian_sum if hermitian else singular_sum)(terms, matrix, *parameters)
+
+    total = guarded(sum_of, Operand())(matrix)
     axes, shape = attr_axes(call), call.inputs[0].shape
     others = tuple(axis for axis in axes if axis != len(shape) - 1)
     total = jnp.sum(total[..., None], others, keepdims=True)

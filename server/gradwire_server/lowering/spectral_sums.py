@@ -193,7 +193,7 @@ def _singular_function_jvp(
         lost = ~(at_zero == 0) & ~(sums > least_gap(s)[..., None])
         limit = _slope(terms)(nothing, *wide)
         factor = jnp.where(sums == 0, limit, values / jnp.where(sums == 0, 1, sums))
-        return loud_where(lost, loud_where(lost, x * jnp.where(lost, 1, factor).astype(x.dtype)))
+        return loud_where(lost, x * jnp.where(lost, 1, factor).astype(x.dtype))
 
     inner = inner + over(rest, f[..., :, None] + f[..., None, :], s[..., :, None] + s[..., None, :])
     t_value = product(u, product(inner, vh))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -9,11 +10,47 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gradwire_server.lowering.core import Lowering
+from gradwire_server.lowering.core import Lowering, unfolded
 
 
 def _pairs(padding: Sequence[int]) -> list[tuple[int, int]]:
     return list(zip(padding[::2], padding[1::2], strict=True))
+
+
+def _spread(
+    x: jax.Array,
+    weights: jax.Array,
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+    groups: int,
+    spacing: Sequence[int],
+) -> jax.Array:
+    """Correlates x, spaced out and padded, with the weights.
+
+    Padding within a kernel's reach is the convolution's own. More than that is
+    put around x before: XLA's convolution dies of a padding of a million on a CPU.
+    """
+    reach = [(n - 1) * d for n, d in zip(weights.shape[2:], dilation, strict=True)]
+    inner = [
+        (min(low, most), min(high, most)) for (low, high), most in zip(padding, reach, strict=True)
+    ]
+    if inner != list(padding):
+        outer = [
+            (low - i, high - j, space - 1)
+            for (low, high), (i, j), space in zip(padding, inner, spacing, strict=True)
+        ]
+        x = lax.pad(x, np.zeros((), x.dtype), [(0, 0, 0), (0, 0, 0), *outer])
+        spacing = [1] * len(spacing)
+    return lax.conv_general_dilated(
+        x,
+        weights,
+        strides,
+        inner,
+        lhs_dilation=spacing,
+        rhs_dilation=dilation,
+        feature_group_count=groups,
+    )
 
 
 def _conv(
@@ -25,14 +62,8 @@ def _conv(
     dilation: Sequence[int],
     groups: int,
 ) -> jax.Array:
-    return lax.conv_general_dilated(
-        x,
-        weights,
-        strides,
-        _pairs(padding),
-        rhs_dilation=dilation,
-        feature_group_count=groups,
-    )
+    spacing = [1] * len(strides)
+    return _spread(x, weights, strides, _pairs(padding), dilation, groups, spacing)
 
 
 def _conv_transpose(
@@ -50,15 +81,8 @@ def _conv_transpose(
     weights = jnp.flip(jnp.swapaxes(weights, 1, 2), range(3, weights.ndim))
     weights = weights.reshape(groups * per_group, channels // groups, *kernel)
     reach = [(n - 1) * d for n, d in zip(kernel, dilation, strict=True)]
-    return lax.conv_general_dilated(
-        x,
-        weights,
-        [1] * len(kernel),
-        [(r - low, r - high) for r, (low, high) in zip(reach, _pairs(padding), strict=True)],
-        lhs_dilation=strides,
-        rhs_dilation=dilation,
-        feature_group_count=groups,
-    )
+    cut = [(r - low, r - high) for r, (low, high) in zip(reach, _pairs(padding), strict=True)]
+    return _spread(x, weights, [1] * len(kernel), cut, dilation, groups, strides)
 
 
 def _sliding(
@@ -78,7 +102,7 @@ def _max_pool(
     # NumPy's scalar, here and below: JAX only knows its derivative with one.
     lowest = np.asarray(-np.inf, x.dtype)
     sliding = _sliding(x, window, strides, padding)
-    result: jax.Array = lax.reduce_window(x, lowest, lax.max, *sliding)
+    result: jax.Array = lax.reduce_window(unfolded(x), lowest, lax.max, *sliding)
     return result
 
 
@@ -92,13 +116,22 @@ def _avg_pool(
 ) -> jax.Array:
     zero = np.zeros((), x.dtype)
     sliding = _sliding(x, window, strides, padding)
+    total: jax.Array = lax.reduce_window(unfolded(x), zero, lax.add, *sliding)
+    counts = jnp.asarray(math.prod(window) if count_include_pad else 1, _wide(x.dtype))
+    if not count_include_pad:
+        # How many elements a window holds is a product of what it holds along each axis.
+        for place, length in enumerate(window):
+            axis = x.ndim - len(window) + place
+            first = lax.iota(jnp.int64, total.shape[axis]) * strides[place] - padding[2 * place]
+            inside = jnp.minimum(first + length, x.shape[axis]) - jnp.maximum(first, 0)
+            behind = tuple(range(1, x.ndim - axis))
+            counts = counts * jnp.expand_dims(unfolded(inside).astype(counts.dtype), behind)
+    return (total / counts).astype(x.dtype)
 
-    def total(values: jax.Array) -> jax.Array:
-        result: jax.Array = lax.reduce_window(values, zero, lax.add, *sliding)
-        return result
 
-    counted = total(jnp.ones_like(x)) if not count_include_pad else jnp.prod(jnp.asarray(window))
-    return total(x) / counted.astype(x.dtype)
+def _wide(dtype: jnp.dtype) -> jnp.dtype:
+    """Returns a dtype in which large counts are exact enough: float16 ends at 65504."""
+    return dtype if dtype.itemsize >= 4 else jnp.dtype(jnp.float32)
 
 
 LOWERINGS: dict[str, Lowering] = {

@@ -1,0 +1,48 @@
+"""Runs Python functions the way a call does, without a server: from tracing to lowering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from gradwire.ir import infer_program
+from gradwire.program_call import Static, bind, trace_program
+from gradwire.trees import flatten
+from gradwire_server.derivatives import OPERATORS
+from gradwire_server.lowering import LOWERINGS, lower_function
+from gradwire_server.rewriting import rewrite_program
+
+UNOPTIMISED = {"xla_backend_optimization_level": 0}
+"""Saves a third of XLA's work on a program that runs once."""
+
+
+def run_all(calls: Sequence[tuple[Callable[..., Any], Sequence[Any]]]) -> list[list[Any]]:
+    """Compiles functions as one program, which is faster, and runs each on its arguments.
+
+    Returns:
+        For each call the leaves of what the function returns.
+    """
+    traced = [trace_program(function, tuple(arguments), {}) for function, arguments in calls]
+    checked = [rewrite_program(infer_program(t.program)) for t in traced]
+    functions = [
+        lower_function(typed, typed.program.entry, {**LOWERINGS, **OPERATORS}) for typed in checked
+    ]
+    inputs = [
+        bind(t, flatten((tuple(arguments), {}))[0])
+        for t, (_, arguments) in zip(traced, calls, strict=True)
+    ]
+
+    def run(inputs: list[list[Any]]) -> list[list[Any]]:
+        return [f(*operands) for f, operands in zip(functions, inputs, strict=True)]
+
+    outputs = jax.jit(run, compiler_options=UNOPTIMISED)(inputs)
+    return [
+        [
+            result.value if isinstance(result, Static) else np.asarray(values[result])
+            for result in t.results
+        ]
+        for t, values in zip(traced, outputs, strict=True)
+    ]
