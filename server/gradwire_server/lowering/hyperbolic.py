@@ -6,12 +6,11 @@ import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from gradwire_server.lowering import complex_functions as complex_
 from gradwire_server.lowering.core import Lowering
-from gradwire_server.lowering.slopes import Unary, by_kind, with_slope
+from gradwire_server.lowering.slopes import Unary, by_kind, epsilon_of, with_slope
 
 
 def _sech_squared(x: jax.Array) -> jax.Array:
@@ -40,7 +39,7 @@ expit_slope: Unary = with_slope(_logistic_slope, lambda x: -expit_slope(x) * tan
 
 def _softplus_value(x: jax.Array) -> jax.Array:
     """log(1 + exp(x)), which is x where exp(-x) is below x's last digit. Without a kink at 0."""
-    large = x > 1 - math.log(float(np.finfo(x.dtype).eps))
+    large = x > 1 - math.log(epsilon_of(x))
     return jnp.where(large, x, jnp.log1p(jnp.exp(jnp.where(large, 0, x))))
 
 
@@ -77,7 +76,7 @@ logit: Unary = with_slope(_logit, lambda x: 1 / (x * (1 - x)))
 def _asinh_slope(x: jax.Array) -> jax.Array:
     """1 / sqrt(1 + x²), without overflow of x²."""
     # From here on 1 + x² is x² in x's own precision, up to an eighth of its epsilon.
-    large = jnp.abs(x) > 2 / math.sqrt(float(np.finfo(x.dtype).eps))
+    large = jnp.abs(x) > 2 / math.sqrt(epsilon_of(x))
     return jnp.where(
         large,
         1 / jnp.abs(jnp.where(large, x, 1)),

@@ -50,6 +50,12 @@ def differentiated_as(value: Unary, plain: Unary) -> Unary:
     return formula
 
 
+def epsilon_of(x: jax.Array) -> float:
+    """Returns the distance from 1 to the next number of x's dtype."""
+    # NumPy's finfo does not know bfloat16, and JAX's has no annotations.
+    return float(jnp.finfo(x.dtype).eps)  # type: ignore[no-untyped-call]
+
+
 def by_kind(real: Unary, complex_: Unary) -> Unary:
     """Returns the function that is ``complex_`` of complex numbers and ``real`` of others."""
     return lambda x: complex_(x) if jnp.iscomplexobj(x) else real(x)
