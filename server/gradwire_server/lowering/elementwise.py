@@ -99,7 +99,9 @@ def _exact_pow(x: jax.Array, y: jax.Array) -> jax.Array:
     """The power of integers, modulo 2**bits. JAX's reads six bits of the exponent: 0**64 is 1."""
     x, y = jnp.broadcast_arrays(x, y)
 
-    def step(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def step(
+        state: tuple[jax.Array, jax.Array, jax.Array],
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         power, square, exponent = state
         return jnp.where(exponent & 1 == 1, power * square, power), square * square, exponent >> 1
 
