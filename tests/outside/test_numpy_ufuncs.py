@@ -67,7 +67,8 @@ def _operands(ufunc: np.ufunc, dtypes: tuple[str, ...]) -> list[Any]:
     if ufunc.__name__ in ("power", "float_power") and y.dtype.kind == "i":
         y = y[y >= 0]  # NumPy refuses others by their value
     if dtypes == ("bool", "float32"):
-        y = y[np.isfinite(y)]  # XLA chooses between a number and 0, and 0 times infinity is 0
+        # XLA chooses between a number and 0: no sign comes of that, and no NaN.
+        y = y[np.isfinite(y) & ~np.signbit(y)]
     return list(np.meshgrid(x, y, indexing="ij"))
 
 

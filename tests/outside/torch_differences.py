@@ -26,7 +26,9 @@ _NOT_TRANSPOSED = "PyTorch's own derivatives in the two directions differ; ours 
 _KINK = "a choice: ours are 0 to first order and NaN to second where a norm has no derivative"
 
 DIFFERENCES: tuple[Difference, ...] = (
-    Difference("cholesky_inverse", "jvp", {"float64": (2, 3, 4)}, _NOT_TRANSPOSED),
+    Difference(
+        "cholesky_inverse", "jvp", {"float64": (2, 3, 4), "complex128": (1, 2)}, _NOT_TRANSPOSED
+    ),
     Difference("logcumsumexp", "jvp", {"float64": (1,)}, _NOT_TRANSPOSED),
     *(
         Difference(

@@ -41,7 +41,7 @@ def _small_det(x: jax.Array) -> jax.Array:
         return value
     upper = _minors(x[..., 0, :], x[..., 1, :], _UPPER)
     lower = _minors(x[..., 2, :], x[..., 3, :], _LOWER)
-    return jnp.sum(_SIGNS.astype(x.real.dtype) * upper * lower, -1)
+    return jnp.sum(_SIGNS.astype(x.dtype) * upper * lower, -1)
 
 
 def _minors(a: jax.Array, b: jax.Array, columns: Array) -> jax.Array:
