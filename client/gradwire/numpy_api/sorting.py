@@ -10,6 +10,7 @@ import numpy as np
 from gradwire.numpy_api.indexing import getitem
 from gradwire.numpy_api.registry import implements, normal_axis, pinned, refuse_options, strong
 from gradwire.numpy_api.shapes import ravel
+from gradwire.trace.interception import INTERCEPTED
 from gradwire.trace.traced import Traced, refuse
 from gradwire.trace.values import apply, as_operand, convert, promote
 
@@ -99,6 +100,9 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     if not isinstance(positions, Traced) and not positions.ndim:
         return Traced(getitem(x, (slice(None),) * place + (int(positions),)).ref)
     return apply("take", x, positions, axis=place)
+
+
+INTERCEPTED["numpy", "take"] = take  # it asks the table alone, and not the index
 
 
 @implements("take_along_axis")

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from gradwire.numpy_api.registry import implements, pinned, strong
+from gradwire.numpy_api.registry import implements, normal_axes, pinned, strong
 from gradwire.numpy_api.ufuncs import by_loop
 from gradwire.tensors import is_inexact
+from gradwire.trace.interception import INTERCEPTED
 from gradwire.trace.traced import FOREIGN_UFUNCS, Traced
 from gradwire.trace.values import apply, convert
 
@@ -68,23 +69,55 @@ def scipy_ufunc(ufunc: np.ufunc) -> Callable[..., Any] | None:
     return lambda *operands: by_loop(ufunc, operands, _SCIPY_NAMES[name])
 
 
-def _floating_op(op: str, x: Any) -> Traced:
+def _floating(x: Any) -> Traced:
+    """Returns an operand as SciPy takes it: integers become float64."""
     value = strong(x)
-    if not is_inexact(value.dtype):
-        value = convert(value, pinned(np.float64))
-    return apply(op, value)
+    return value if is_inexact(value.dtype) else convert(value, pinned(np.float64))
 
 
 @implements("sinc")
 def sinc(x: Any) -> Traced:
     """``np.sinc``: sin(πx) / πx."""
-    return _floating_op("special.sinc", x)
+    return apply("special.sinc", _floating(x))
 
 
 @implements("i0")
 def i0(x: Any) -> Traced:
     """``np.i0``."""
-    return _floating_op("special.i0", x)
+    return apply("special.i0", _floating(x))
 
 
+def _normalised(op: str) -> Callable[..., Traced]:
+    def normalise(x: Any, axis: Any = None) -> Traced:
+        value = _floating(x)
+        return apply(op, value, axis=normal_axes(axis, value.ndim))
+
+    return normalise
+
+
+def _logsumexp(
+    a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False
+) -> Any:
+    """``scipy.special.logsumexp``: log Σ b exp(a), with b = 1 if it is left out."""
+    x = _floating(a)
+    total: Any
+    if b is None:
+        total = apply("logsumexp", x, axis=normal_axes(axis, x.ndim), keepdims=keepdims)
+        return (total, np.sign(np.exp(total))) if return_sign else total
+    # What weighs nothing must not overflow beside the rest.
+    weighed: Any
+    weighed, b = np.broadcast_arrays(np.where(b == 0, -np.inf, x), b)
+    axes = normal_axes(axis, weighed.ndim)
+    highest: Any = apply("stop_gradient", np.max(weighed, axis=axes, keepdims=True))
+    highest = np.where(np.isfinite(highest), highest, 0)
+    total = np.sum(b * np.exp(weighed - highest), axis=axes, keepdims=True)
+    result = (np.log(np.abs(total) if return_sign else total) + highest, np.sign(total))
+    if not keepdims:
+        result = (np.squeeze(result[0], axes), np.squeeze(result[1], axes))
+    return result if return_sign else result[0]
+
+
+INTERCEPTED["scipy.special", "log_softmax"] = _normalised("nn.log_softmax")
+INTERCEPTED["scipy.special", "logsumexp"] = _logsumexp
+INTERCEPTED["scipy.special", "softmax"] = _normalised("nn.softmax")
 FOREIGN_UFUNCS.append(scipy_ufunc)

@@ -9,6 +9,7 @@ from typing import Any
 from gradwire.errors import TraceError
 from gradwire.tensors import TensorType
 from gradwire.trace.builder import FunctionBuilder, Ref, building
+from gradwire.trace.interception import intercepting
 from gradwire.trace.traced import Traced
 from gradwire.trace.values import as_traced, is_array_like
 from gradwire.trees import Tree, flatten, unflatten
@@ -82,7 +83,8 @@ def run_on_stand_ins(
         TraceError: it can't be traced.
     """
     try:
-        return function(*args, **kwargs)
+        with intercepting():
+            return function(*args, **kwargs)
     except ValueError as error:
         # `array[0] = x`: NumPy puts an error of its own over that of `float(x)`.
         if not isinstance(error.__cause__, TraceError):
