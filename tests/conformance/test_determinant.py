@@ -93,7 +93,7 @@ def test_derivatives_at_every_rank(n: int, order: int) -> None:
             assert abs(value - wanted) <= 1e-13 * max(scale, abs(wanted)), (a, k)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("dtype", ["complex128", pytest.param("float64", marks=pytest.mark.long)])
 def test_the_hessian_at_a_singular_matrix(dtype: str) -> None:
     """Of five rows, forward over reverse: signed minors without two rows and columns."""
     n = 5
@@ -131,6 +131,7 @@ def test_units_of_rows_and_columns_do_not_matter() -> None:
     np.testing.assert_allclose(plain[2], wanted, 1e-11)
 
 
+@pytest.mark.long
 def test_beyond_the_orders_that_are_offered_it_is_nan() -> None:
     """Of a 5 × 5 zero the first four derivatives are 0 and the fifth, 120 det e, isn't offered."""
     got = np.asarray(jax.jit(_derivatives(5))(np.zeros((5, 5)), np.eye(5)))

@@ -31,16 +31,9 @@ ELEMENTARY = {
 """Sums, products and copies: what isn't finite goes where it goes in NumPy."""
 
 BAD = (np.nan, np.inf, -np.inf)
-SHORT = ("linalg.eigh", "linalg.inv", "linalg.solve", "linalg.svd")
-"""Ops of which derivatives are tested in a short run."""
+SHORT = ("linalg.eigh", "linalg.lstsq", "linalg.solve", "linalg.svd")
+"""Ops that are tested in a short run, too."""
 
-
-EQUATIONS = (
-    "linalg.solve_continuous_lyapunov",
-    "linalg.solve_discrete_lyapunov",
-    "linalg.solve_sylvester",
-)
-"""They take long to compile, and are one algorithm."""
 PARTLY_READ = (
     "linalg.cho_solve",
     "linalg.cholesky",
@@ -103,7 +96,7 @@ def _check(
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.long if name in EQUATIONS else [])
+        pytest.param(name, marks=[] if name in SHORT else pytest.mark.long)
         for name in sorted(GUARDED)
     ],
 )
@@ -134,6 +127,7 @@ def test_derivatives_of_a_bad_sample_are_nan(name: str) -> None:
     _check(jax.jit(both), good, bad, unread=name in PARTLY_READ)
 
 
+@pytest.mark.long
 def test_second_derivatives_of_a_bad_sample_are_nan() -> None:
     """Both ways, through a solver and a spectrum."""
     good, bad, _ = _batches("linalg.inv")
@@ -209,7 +203,7 @@ def test_negative_powers() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if name in ("linalg.det", "linalg.inv") else pytest.mark.long)
+        pytest.param(name, marks=[] if name == "linalg.det" else pytest.mark.long)
         for name in sorted(GUARDED)
     ],
 )

@@ -42,7 +42,7 @@ SPECTRA = {
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     [
-        pytest.param((5, 4), "complex128", id="tall-complex"),
+        pytest.param((5, 4), "complex128", id="tall-complex", marks=pytest.mark.long),
         pytest.param((4, 5), "float64", id="wide-real"),
         pytest.param((4, 5), "complex128", id="wide-complex", marks=pytest.mark.long),
         pytest.param((4, 4), "float64", id="square-real", marks=pytest.mark.long),

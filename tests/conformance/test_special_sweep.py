@@ -23,6 +23,9 @@ SWEEPS = all_sweeps()
 ELSEWHERE = {"special.expit", "special.sinc"}
 """Swept with the elementwise functions."""
 
+SLOW = ("special.betainc", "special.gammainc", "special.gammaincc")
+"""To compile; for the long tests."""
+
 EVERY_DAY = ("special.digamma-0", "special.gammainc-1", "special.log_ndtr-0", "special.zeta-1")
 
 every_sweep = pytest.mark.parametrize("sweep", SWEEPS, ids=lambda sweep: sweep.id)
@@ -125,7 +128,13 @@ def test_every_special_function_states_domain_and_accuracy() -> None:
     assert {sweep.op for sweep in SWEEPS} == stated == set(ops) - ELSEWHERE
 
 
-@pytest.mark.parametrize(("op", "points"), OUTSIDE.items(), ids=list(OUTSIDE))
+@pytest.mark.parametrize(
+    ("op", "points"),
+    [
+        pytest.param(op, points, id=op, marks=pytest.mark.long if op in SLOW else [])
+        for op, points in OUTSIDE.items()
+    ],
+)
 def test_outside_of_the_domain_no_number_comes(
     op: str, points: Sequence[tuple[float, ...]]
 ) -> None:

@@ -40,7 +40,10 @@ POINTS = {
 }
 REAL = np.stack([a for a in POINTS.values() if a.dtype == np.float64])
 COMPLEX = POINTS["complex"][None]
-BOTH = pytest.mark.parametrize("points", [REAL, COMPLEX], ids=["real", "complex"])
+BOTH = pytest.mark.parametrize(
+    "points",
+    [pytest.param(REAL, id="real"), pytest.param(COMPLEX, id="complex", marks=pytest.mark.long)],
+)
 
 
 def _second(
@@ -104,7 +107,10 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("wide", [False, True], ids=["tall", "wide"])
+@pytest.mark.parametrize(
+    "wide",
+    [pytest.param(False, id="tall"), pytest.param(True, id="wide", marks=pytest.mark.long)],
+)
 def test_second_derivatives_of_sums_over_singular_values(wide: bool) -> None:
     """They are those of |A|² and log det (I + AᵀA), where values repeat or are 0."""
     points, e = np.stack(list(SHAPES.values())), RNG.normal(size=(4, 3))
@@ -163,7 +169,10 @@ def _loud(x: Any) -> bool:
     return not np.isfinite(np.asarray(x)).all()
 
 
-@pytest.mark.parametrize("name", ["identity", "rounded", "complex"])
+@pytest.mark.parametrize(
+    "name",
+    ["rounded", *(pytest.param(name, marks=pytest.mark.long) for name in ("identity", "complex"))],
+)
 def test_what_divides_by_a_gap_that_rounding_made_is_loud(name: str) -> None:
     """The derivative of √A by eigenvectors, and a second one of a single eigenvalue."""
     a = POINTS[name]

@@ -48,7 +48,10 @@ def _everything(lower: bool) -> Callable[[Any], Any]:
 
 
 @pytest.mark.parametrize("lower", [True, False], ids=["lower", "upper"])
-@pytest.mark.parametrize("a", [REAL, COMPLEX], ids=["real", "complex"])
+@pytest.mark.parametrize(
+    "a",
+    [pytest.param(COMPLEX, id="complex"), pytest.param(REAL, id="real", marks=pytest.mark.long)],
+)
 def test_value_and_derivative_are_numpys(a: Array, lower: bool) -> None:
     """By each real and imaginary part of each element, in both triangles, in a batch."""
     function = _everything(lower)
