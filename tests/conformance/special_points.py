@@ -203,6 +203,17 @@ def _erfinv_slope(order: int, x: Number) -> Number:
     return _inverse_slope(order, y, x, mpf(2) ** -order / mp.sqrt(2))
 
 
+def _logistic_slope(order: int, x: Number) -> Number:
+    s, rest = 1 / (1 + mp.exp(-x)), 1 / (1 + mp.exp(x))
+    factors = {
+        1: 1,
+        2: rest - s,
+        3: 1 - 6 * s * rest,
+        4: (rest - s) * (1 - 12 * s * rest),
+    }
+    return s * rest * factors[order]
+
+
 def _erfcinv(x: Number) -> Number:
     return -_ndtri(x / 2) / mp.sqrt(2)
 
@@ -472,6 +483,20 @@ def all_sweeps() -> tuple[Sweep, ...]:
             singles(PROBABILITIES),
             lambda x: mp.log(x / (1 - x)),
             slope=lambda n, x: _log_slope(n, x) - (-1) ** n * _log_slope(n, 1 - x),
+        ),
+        Sweep(
+            "special.expit",
+            singles(
+                [*spread(1e-30, 1e-3, 4, signs="+-"), *steps(-700, 700, 15), *steps(-9, 9, 14)]
+            ),
+            lambda x: 1 / (1 + mp.exp(-x)),
+            slope=_logistic_slope,
+        ),
+        Sweep(
+            "special.sinc",
+            # Far out a rounding of x is a turn of the sine.
+            singles([*spread(1e-30, 1e-3, 4, signs="+-"), *steps(-6.3, 9.7, 24), 40.25, 1000.75]),
+            lambda x: mp.sinpi(x) / (mp.pi * x),
         ),
         Sweep(
             "special.xlogy",

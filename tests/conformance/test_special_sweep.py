@@ -20,9 +20,6 @@ from gradwire_server.lowering import LOWERINGS
 
 DIGITS = 40
 SWEEPS = all_sweeps()
-ELSEWHERE = {"special.expit", "special.sinc"}
-"""Swept with the elementwise functions."""
-
 SLOW = ("special.betainc", "special.gammainc", "special.gammaincc")
 """To compile; for the long tests."""
 
@@ -125,7 +122,7 @@ def test_every_special_function_states_domain_and_accuracy() -> None:
     ops = {op.name: op for op in FAMILIES["special"]}
     assert all(op.domain for op in ops.values())
     stated = {name for name, op in ops.items() if op.accuracy is not None}
-    assert {sweep.op for sweep in SWEEPS} == stated == set(ops) - ELSEWHERE
+    assert {sweep.op for sweep in SWEEPS} == stated == set(ops)
 
 
 @pytest.mark.parametrize(

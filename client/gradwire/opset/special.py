@@ -121,7 +121,13 @@ OPS = (
         domain="x from -1 to 1",
         accuracy=(1e-13, 1e-12),
     ),
-    _special("expit", "x", "1 / (1 + exp(-x)), the logistic sigmoid.", domain=_EVERYWHERE),
+    _special(
+        "expit",
+        "x",
+        "1 / (1 + exp(-x)), the logistic sigmoid.",
+        domain=_EVERYWHERE,
+        accuracy=(1e-14, 1e-13),
+    ),
     _special(
         "gamma",
         "x",
@@ -250,7 +256,14 @@ OPS = (
         domain="x, y >= 0",
         accuracy=(1e-14, 1e-14),
     ),
-    _special("sinc", "x", "sin(πx) / (πx), and 1 at 0.", wanted="inexact", domain=_EVERYWHERE),
+    _special(
+        "sinc",
+        "x",
+        "sin(πx) / (πx), and 1 at 0.",
+        wanted="inexact",
+        domain=_EVERYWHERE,
+        accuracy=(1e-14, 1e-12),
+    ),
     _special(
         "xlog1py",
         "x, y",
