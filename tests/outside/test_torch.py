@@ -22,7 +22,8 @@ def _runs() -> list[tuple[str, str]]:
         if words_for(name) is None:
             continue
         found = [d for d in COUNTS if d != "int64" and getattr(torch, d) in info.dtypes]
-        runs += [(name, dtype) for dtype in found or ["int64"]]
+        whole = ["int64"] if torch.int64 in info.dtypes else []  # some need a GPU
+        runs += [(name, dtype) for dtype in found or whole]
     return runs
 
 

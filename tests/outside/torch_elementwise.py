@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -51,7 +52,7 @@ def _logit(x: Any, eps: float | None = None) -> Any:
 
 def _mvlgamma(x: Any, p: int) -> Any:
     terms = sum(special.gammaln(x - j / 2) for j in range(p))
-    return terms + p * (p - 1) / 4 * np.log(np.pi)
+    return terms + p * (p - 1) / 4 * math.log(math.pi)
 
 
 def _ldexp(x: Any, other: Any) -> Any:

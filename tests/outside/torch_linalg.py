@@ -95,8 +95,7 @@ def _cholesky_inverse(x: Any, upper: bool = False) -> Any:
 
 
 def _cholesky_solve(b: Any, factor: Any, upper: bool = False) -> Any:
-    a = _h(factor) @ factor if upper else factor @ _h(factor)
-    return np.linalg.solve(a, b)
+    return gw.ops.linalg.cho_solve(factor, b, lower=not upper)
 
 
 def _norm(x: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
@@ -173,12 +172,12 @@ def _qr(x: Any, mode: str | bool = "reduced") -> Any:
     if mode not in ("reduced", True) and x.shape[-1] != x.shape[-2]:
         not_offered("mode")
     q, r = np.linalg.qr(x)
-    return abs(r), q @ r
+    return abs(r) ** 2, q @ r  # |r| has no second derivative where r is 0
 
 
 def _theirs_qr(theirs: Any) -> Any:
     q, r = theirs
-    return abs(r), q @ r
+    return abs(r) ** 2, q @ r
 
 
 def _spectrum(w: Any, xp: Any) -> Any:

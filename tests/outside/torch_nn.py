@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -195,7 +196,7 @@ def _gaussian_nll(
         var = var[..., None]
     var = np.maximum(var, eps)
     loss = 0.5 * (np.log(var) + (x - y) ** 2 / var)
-    return _reduced(loss + 0.5 * np.log(2 * np.pi) if full else loss, reduction)
+    return _reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 
 
 def _poisson_nll(
