@@ -142,6 +142,10 @@ KEPT: dict[str, tuple[Callable[..., Any], Sequence[Any]]] = {
     "two_different": (lambda x, y: norm(x) * norm(y), [X, Y]),
     "divisor": (lambda x, z: (x / op("abs", z)) ** 2, [X, Z]),
     "complex_scale": (lambda z: op("astype", op("abs", z), dtype=np.dtype(complex)) * z, [Z]),
+    "made_complex": (
+        lambda z: op("abs", op("astype", op("abs", z), dtype=np.dtype(complex))) + 1.0,
+        [Z],
+    ),
     "exponents": (lambda z, y: op("pow", op("abs", z), y), [Z, Y]),
     "integer": (lambda x: op("abs", x) ** 3, [np.arange(-1, 2)]),
 }
@@ -154,6 +158,15 @@ def test_everything_else_stays_as_it_is(
     """The very same program comes back."""
     typed = program(write, *arguments)
     assert rewrite_program(typed) is typed
+
+
+def test_a_root_that_becomes_complex_is_followed_no_further() -> None:
+    """Its modulus is a root of its own, of what is complex."""
+    typed = program(
+        lambda z: op("abs", op("astype", op("abs", z), dtype=np.dtype(complex))) ** 2, Z
+    )
+    (got,) = lowered(rewrite_program(typed))(Z)
+    np.testing.assert_allclose(got, abs(Z) ** 2, 1e-15)
 
 
 def test_only_what_is_needed_is_added() -> None:

@@ -138,7 +138,8 @@ class _Finder:
         types = self.new.types
         if not node.inputs or len(node.outputs) != 1:
             return None
-        if not is_inexact(types[node.outputs[0]].dtype):
+        dtype = types[node.outputs[0]].dtype
+        if not is_inexact(dtype) or is_complex(dtype):
             return None
         first = self._roots.get(node.inputs[0])
         if node.op in _MOVES or node.op == "astype":
@@ -221,8 +222,6 @@ class _Finder:
         if node.op != "where":
             chooser, values = (), node.inputs
         if self._roots.keys().isdisjoint(values):
-            return None
-        if any(is_complex(self.new.types[name].dtype) for name in values):
             return None
         squares = tuple(map(self._square_of, values))
         return Root(
