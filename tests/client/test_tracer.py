@@ -84,6 +84,9 @@ def _count(x: Any) -> Any:
     return sum(i for i in range(x[0].astype(int)))
 
 
+OWN_TAKE = np.take
+"""As a caller has it who bound the name before: tracing can't reach it."""
+
 MISTAKES: dict[str, tuple[Callable[..., Any], str]] = {
     "if": (_branch, "np.where(condition, a, b)"),
     "while": (_loop, "np.where"),
@@ -143,7 +146,7 @@ MISTAKES: dict[str, tuple[Callable[..., Any], str]] = {
     "element of a table": (lambda x: X[x[0].astype(int)], "gw.ops.take(table, i, axis=0)"),
     "mask of a table": (lambda x: X[x > 0], "np.where(mask, table, 0)"),
     "take from a table": (
-        lambda x: np.take(X, x[0].astype(int)),
+        lambda x: OWN_TAKE(X, x[0].astype(int)),
         "np.take can't take it; write gw.ops.take(table, i, axis=0)",
     ),
     "subscript of a list": (lambda x: [1.0, 2.0][x[0].astype(int)], "gw.ops.take(np.stack"),

@@ -22,6 +22,9 @@ from gradwire.opset import OPS
 from gradwire.opset.core import Derivatives
 from gradwire.tensors import Array, Dtype, is_complex, is_inexact
 
+SLOW = ("special.betainc", "special.gammainc", "special.gammaincc")
+"""To compile; for the long tests, of which there is a sweep of them against mpmath, too."""
+
 DOUBLES = ("float64", "complex128")
 
 
@@ -34,7 +37,7 @@ def _runs(*kinds: Derivatives) -> list[Any]:
             wanted = wanted and OPS[case.op].derivatives in kinds
             if wanted and case.positions(case.inputs(dtype_of(name))):
                 # Of complex numbers one case of each op is enough for every day.
-                at_length = name == "complex128" and case.op in seen
+                at_length = (name == "complex128" and case.op in seen) or case.op in SLOW
                 marks = [pytest.mark.long] if at_length else []
                 runs.append(pytest.param(case, name, id=f"{case.id}-{name}", marks=marks))
                 seen |= {case.op} if name == "complex128" else set()

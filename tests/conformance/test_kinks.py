@@ -121,7 +121,18 @@ def _name(row: tuple[Any, ...]) -> str:
     return f"{row[0]}{row[2]}"
 
 
-@pytest.mark.parametrize(("op", "attrs", "operands", "want"), FIRST, ids=map(_name, FIRST))
+SLOW = ("special.betainc", "special.gammainc", "special.gammaincc")
+"""To compile; for the long tests."""
+
+
+def _rows(table: Sequence[tuple[Any, ...]]) -> list[Any]:
+    return [
+        pytest.param(*row, id=_name(row), marks=pytest.mark.long if row[0] in SLOW else [])
+        for row in table
+    ]
+
+
+@pytest.mark.parametrize(("op", "attrs", "operands", "want"), _rows(FIRST))
 def test_first_derivative(
     op: str, attrs: Mapping[str, Any], operands: Operands, want: Operands
 ) -> None:

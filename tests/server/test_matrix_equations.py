@@ -110,6 +110,7 @@ def test_forty_rows(op: str, dtype: str) -> None:
     assert _distance(_along(_op(op), 1, *lines), slope) < 1e-10
 
 
+@pytest.mark.long
 def test_third_derivatives_in_closed_form() -> None:
     """Where all matrices commute the matrix is a number: along I at c I, and of λ on the diagonal.
 
@@ -161,6 +162,7 @@ def test_third_order_in_reverse_is_that_forward(op: str, dtype: str) -> None:
     np.testing.assert_allclose(reverse, forward, 1e-10)
 
 
+@pytest.mark.long
 def test_exponential_and_square_undo_them() -> None:
     """Exp of the logarithm and the square of the root are the matrix, with the derivatives of it.
 
@@ -220,6 +222,7 @@ def test_equations_without_one_solution_say_so() -> None:
     assert _distance(_op("solve_continuous_lyapunov")(nearly, q), want) < 1e-6
 
 
+@pytest.mark.long
 def test_nan_stays_in_its_sample() -> None:
     """A batch with a row of NaN gives the others what they get alone."""
     good = 3 * np.eye(3) + 0.3 * RNG.normal(size=(3, 3))
