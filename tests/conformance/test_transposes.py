@@ -6,7 +6,7 @@ together: a branch that only one of them takes, or a number that only one drops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -166,20 +166,33 @@ def assert_transposed(forward: Any, reverse: Any, tolerance: float, what: str) -
     )
 
 
-def assert_all_transposed(flat: Flat, matrices: tuple[Any, Any], tolerance: float) -> None:
-    """Holds the pairs of all points equal, where the op is defined."""
+def assert_all_transposed(
+    flat: Flat, matrices: tuple[Any, Any], tolerance: float, left_out: Mapping[tuple[str, str], str]
+) -> None:
+    """Holds the pairs of all points equal, but for those that are left out."""
     problems = []
     for name, forward, reverse in zip(flat.points, *map(np.asarray, matrices), strict=True):
         try:
             assert_transposed(forward, reverse, tolerance, name)
         except AssertionError as error:
-            if (flat.op, name) not in OUTSIDE:
+            if (flat.op, name) not in left_out:
                 problems.append(str(error))
     assert not problems, "\n".join(problems)
 
 
 OUTSIDE = {("interp", "infinite"): "the first of the rising points is infinite"}
 """Points where an op is not defined, and why."""
+
+UNSETTLED = {
+    **{
+        (op, name): "values repeat, up to rounding, and a single one has no second derivative"
+        for op in ("linalg.eigvalsh", "linalg.matrix_norm", "linalg.svdvals")
+        for name in ("zero", "equal", "one", "minus one", "large")
+    },
+    ("linalg.det", "one"): "all minors are 0, and what is compared is what rounding left",
+    ("linalg.det", "minus one"): "the same",
+}
+"""Points where an op has no second derivative, or none to compare, and why."""
 
 
 @pytest.mark.parametrize("case", _cases(Derivatives.ANY, Derivatives.FIRST))
@@ -189,7 +202,7 @@ def test_reverse_is_the_transpose_of_forward(case: Case) -> None:
     run = jax.jit(
         jax.vmap(lambda x: (_forward(flat, x), _reverse(flat, x))), compiler_options=UNOPTIMISED
     )
-    assert_all_transposed(flat, run(flat.stacked()), 1e-9)
+    assert_all_transposed(flat, run(flat.stacked()), 1e-9, OUTSIDE)
 
 
 @pytest.mark.long
@@ -211,4 +224,4 @@ def test_second_derivatives_commute(case: Case) -> None:
         return _forward(pulled, x), rows
 
     run = jax.jit(jax.vmap(hessians), compiler_options=UNOPTIMISED)
-    assert_all_transposed(flat, run(flat.stacked()), 1e-7)
+    assert_all_transposed(flat, run(flat.stacked()), 1e-7, {**OUTSIDE, **UNSETTLED})
