@@ -500,7 +500,8 @@ def all_sweeps() -> tuple[Sweep, ...]:
         ),
         Sweep(
             "special.xlogy",
-            pairs([0.0, -3.0, 1e-20, 1e10], POSITIVE),
+            # 0 times 1/y³ is NaN where that is past float32's range.
+            pairs([-3.0, 1e-20, 1e10], POSITIVE) + pairs([0.0], [y for y in POSITIVE if y > 1e-12]),
             lambda x, y: x * mp.log(y),
             1,
             lambda n, x, y: x * _log_slope(n, y),
