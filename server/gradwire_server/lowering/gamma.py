@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy import special
 
+from gradwire_server.lowering.slopes import Unary, with_slope
 from gradwire_server.lowering.zeta import scaled_zeta
 
 _STIRLING = (
@@ -52,18 +53,8 @@ def _digamma_value(x: jax.Array) -> jax.Array:
     return right - jnp.where(low, math.pi / jnp.tan(math.pi * fraction), 0)
 
 
-@jax.custom_jvp
-def digamma(x: jax.Array) -> jax.Array:
-    """Returns ψ(x)."""
-    return _digamma_value(x)
-
-
-@digamma.defjvp
-def _digamma_jvp(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
-    return digamma(x), polygamma(x, n=1) * t_x
+digamma: Unary = with_slope(_digamma_value, lambda x: polygamma(x, n=1))
+"""ψ(x)."""
 
 
 def polygamma(x: jax.Array, *, n: int) -> jax.Array:
@@ -88,18 +79,8 @@ def _gammaln_value(x: jax.Array) -> jax.Array:
     return jnp.where(low, math.log(math.pi) - jnp.log(sine) - right, right)
 
 
-@jax.custom_jvp
-def gammaln(x: jax.Array) -> jax.Array:
-    """Returns log|Γ(x)|."""
-    return _gammaln_value(x)
-
-
-@gammaln.defjvp
-def _gammaln_jvp(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
-    return gammaln(x), digamma(x) * t_x
+gammaln: Unary = with_slope(_gammaln_value, digamma)
+"""log|Γ(x)|."""
 
 
 def loggamma(x: jax.Array) -> jax.Array:
