@@ -16,9 +16,8 @@ from jax import lax
 
 from gradwire_server.lowering.core import Lowering
 from gradwire_server.lowering.exponential import expm
+from gradwire_server.lowering.matrices import adjoint, product
 from gradwire_server.lowering.schur import (
-    adjoint,
-    product,
     schur,
     triangular_log,
     triangular_log_slope,

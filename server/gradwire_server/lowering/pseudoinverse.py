@@ -12,7 +12,7 @@ from jax import lax
 
 from gradwire_server.lowering.double import differentiated_in_double
 from gradwire_server.lowering.gaps import divide_by_gap, least_gap
-from gradwire_server.lowering.spectra import adjoint, product
+from gradwire_server.lowering.matrices import adjoint, product
 
 
 def _kept(s: jax.Array, rtol: float) -> jax.Array:

@@ -6,23 +6,15 @@ rules of ``matrix_equations`` stand above it.
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
-"""A matrix product that isn't rounded to TF32: the steps below must reach epsilon."""
+from gradwire_server.lowering.matrices import adjoint, product
 
 _STEPS = 30
 """QR steps for each eigenvalue, and for each matrix; LAPACK's bound too."""
-
-
-def adjoint(x: jax.Array) -> jax.Array:
-    """Returns xᴴ."""
-    return jnp.conj(x).T
 
 
 def schur(a: jax.Array) -> tuple[jax.Array, jax.Array]:

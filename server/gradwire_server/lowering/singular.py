@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gradwire_server.lowering.gaps import divide_by_gap, is_lost, least_gap, loud_where
-from gradwire_server.lowering.spectra import adjoint, product
+from gradwire_server.lowering.matrices import adjoint, product
 
 _Factors = tuple[jax.Array, jax.Array, jax.Array]
 

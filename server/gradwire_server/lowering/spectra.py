@@ -7,28 +7,18 @@ what such a quotient reaches is infinite or NaN. See ``gaps``.
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from gradwire_server.lowering.gaps import divide_by_gap, is_lost, least_gap, loud_where
-
-product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
-"""A matrix product that isn't rounded to TF32."""
+from gradwire_server.lowering.matrices import adjoint, product
 
 _MAX_CONDITION = (1e3 * float(np.finfo(np.float64).eps)) ** -0.5
 """Of an eigenvalue of a matrix that isn't normal: rounding moves it by epsilon times
 its condition, and the derivative by about epsilon times the condition squared."""
 
 _Pair = tuple[jax.Array, jax.Array]
-
-
-def adjoint(x: jax.Array) -> jax.Array:
-    """Returns xᴴ."""
-    return jnp.conj(x.mT)
 
 
 @jax.custom_jvp

@@ -17,13 +17,9 @@ import numpy as np
 
 from gradwire_server.lowering.double import differentiated_in_double
 from gradwire_server.lowering.gaps import least_gap, loud_where
+from gradwire_server.lowering.matrices import adjoint, product
 from gradwire_server.lowering.singular import singular_values, singular_vectors
-from gradwire_server.lowering.spectra import (
-    adjoint,
-    hermitian_eigenvalues,
-    hermitian_eigenvectors,
-    product,
-)
+from gradwire_server.lowering.spectra import hermitian_eigenvalues, hermitian_eigenvectors
 
 Terms = Callable[..., jax.Array]
 """An elementwise real function of (values, *parameters), in any number of axes; each
