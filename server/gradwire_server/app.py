@@ -60,6 +60,7 @@ class App:
         lifecycle: Its state.
         programs: The plans that it holds.
         workers: The threads that compile.
+        waiting_calls: The calls that wait for a compile.
         memory: The device's, as the programs that run share it.
         metrics: What Prometheus can know of it.
         address: Where it serves, as a gRPC target; empty before it does.
@@ -103,7 +104,7 @@ class App:
         self.memory = Room(self._device_bytes)
         self._runs = Runs(settings.max_executions, settings.max_abandoned_seconds, end)
         calls = settings.max_waiting_calls
-        self._waiting = Gate(calls, 0, "max_waiting_calls", allowed=calls)
+        self.waiting_calls = Gate(calls, 0, "max_waiting_calls", allowed=calls)
         self.metrics = self._make_metrics(store)
         self._spans = open_spans(SERVICE_NAME, settings.replica_id)
         # The log comes last, since it says which trace a call belongs to.
@@ -226,7 +227,7 @@ class App:
             self._executions,
             self.memory,
             self._runs,
-            self._waiting,
+            self.waiting_calls,
             settings.max_batch_sizes,
         )
 
@@ -270,7 +271,7 @@ class App:
         settings = self.settings
         readings = [
             *read_calls(self.lifecycle, lambda: self._journal.dropped),
-            *read_executions(self._executions, self._waiting, self._runs),
+            *read_executions(self._executions, self.waiting_calls, self._runs),
             *read_plans(self.programs, self.workers),
             *read_cache(store),
         ]

@@ -21,6 +21,7 @@ from gradwire_server.lowering import (
 )
 from gradwire_server.lowering.core import JaxFunction, Lowering, lower_function
 from gradwire_server.lowering.guard import guard_all
+from gradwire_server.lowering.lapack import cut_batches
 
 _PLAIN: dict[str, Lowering] = {
     **elementwise.LOWERINGS,
@@ -41,6 +42,8 @@ _PLAIN: dict[str, Lowering] = {
     **nn.LOWERINGS,
     **random.LOWERINGS,
 }
+
+cut_batches()
 
 LOWERINGS = guard_all(_PLAIN)
 """The ops without functions, by name; the operators are in ``derivatives``."""
