@@ -59,7 +59,7 @@ VOLUME /var/cache/gradwire
 USER 10001:10001
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10m --retries=3 \
-    CMD ["python", "-I", "-m", "gradwire_server.probe"]
+    CMD ["python", "-I", "-m", "gradwire_server.process.health_check"]
 ENTRYPOINT ["gradwire-server"]
 # deploy/image/build adds version, revision and source.
 LABEL org.opencontainers.image.title="gradwire server" \

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.ir import TypedProgram
-from gradwire_server.derivatives import OPERATORS
-from gradwire_server.lowering import LOWERINGS, lower_function
-from gradwire_server.rewriting import rewrite_program
+from gradwire_server.compiler.derivatives import OPERATORS
+from gradwire_server.compiler.lowering import LOWERINGS, lower_function
+from gradwire_server.compiler.rewriting import rewrite_program
 from sketch import Sketch, Value, several, type_of
 
 Array = NDArray[Any]

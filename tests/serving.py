@@ -21,7 +21,7 @@ from gradwire.tensors import Array, decode_tensor, encode_tensor
 from gradwire.v1 import error_pb2, service_pb2_grpc
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import App, build
-from gradwire_server.settings import Settings
+from gradwire_server.config.settings import Settings
 
 Stub = service_pb2_grpc.DerivativeServiceStub
 

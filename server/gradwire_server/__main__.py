@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gradwire_server.settings import Settings
+    from gradwire_server.config.settings import Settings
 
 _EXTRA = {"grpc_health", "grpc_reflection", "jax", "jaxlib", "prometheus_client"}
 """What `pip install gradwire` alone leaves out."""
@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     arguments = sys.argv[1:] if arguments is None else arguments
     _quieten_grpc(arguments)
-    from gradwire_server.flags import parse_settings, unknown_variables
-    from gradwire_server.logs import set_up_logging
-    from gradwire_server.settings import SettingsError
+    from gradwire_server.config.flags import parse_settings, unknown_variables
+    from gradwire_server.config.settings import SettingsError
+    from gradwire_server.observability.logs import set_up_logging
 
     try:
         settings = parse_settings(arguments)
@@ -68,9 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(settings: Settings) -> int:
     from gradwire_server.app import build
-    from gradwire_server.embedded import remove_socket_folder, watch_parent
-    from gradwire_server.ending import end_after, obey_signals
-    from gradwire_server.opening import StartError
+    from gradwire_server.process.end import end_after, obey_signals
+    from gradwire_server.process.parent import remove_socket_folder, watch_parent
+    from gradwire_server.startup import StartError
 
     # JAX says little of use below this. Set before its import, C++ would heed it, too.
     logging.getLogger("jax").setLevel(logging.WARNING)

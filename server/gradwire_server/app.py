@@ -10,35 +10,40 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from grpc_health.v1 import health_pb2
 
-from gradwire_server import devices
-from gradwire_server.admission import Admission, Bound
-from gradwire_server.arrivals import Arrivals
-from gradwire_server.batching import BatchLimits
-from gradwire_server.door import Door
-from gradwire_server.engine import Engine
-from gradwire_server.gate import Gate
-from gradwire_server.health import Health
-from gradwire_server.info import describe_server
-from gradwire_server.journal import Journal
-from gradwire_server.lifecycle import Lifecycle, State
-from gradwire_server.logs import log_calls
-from gradwire_server.metrics import CONTENT_TYPE, Metrics
-from gradwire_server.monitor import Monitor
-from gradwire_server.opening import StartError, open_recorder, open_store, set_up_device
-from gradwire_server.programs import Programs
-from gradwire_server.readings import read_cache, read_calls, read_executions, read_plans
-from gradwire_server.room import Room
-from gradwire_server.runs import Runs
-from gradwire_server.security import CredentialError, Guard
-from gradwire_server.selftest import SelfTestError, run_self_test
-from gradwire_server.service import SERVICE_NAME, DerivativeService
-from gradwire_server.settings import OFF, Settings
-from gradwire_server.side import SideServices
-from gradwire_server.store import Store
-from gradwire_server.tracing import open_spans
-from gradwire_server.transport import make_grpc_server
-from gradwire_server.warm import WarmError, prepare_records, read_records
-from gradwire_server.workers import Workers
+from gradwire_server.config.settings import OFF, Settings
+from gradwire_server.observability.collectors import (
+    read_cache,
+    read_calls,
+    read_executions,
+    read_plans,
+)
+from gradwire_server.observability.http import Monitor
+from gradwire_server.observability.logs import log_calls
+from gradwire_server.observability.metrics import CONTENT_TYPE, Metrics
+from gradwire_server.observability.recorder import Journal
+from gradwire_server.observability.tracing import open_spans
+from gradwire_server.rpc.admission.arrivals import Arrivals
+from gradwire_server.rpc.admission.bounds import Admission, Bound
+from gradwire_server.rpc.admission.handler import Door
+from gradwire_server.rpc.auth.guard import CredentialError, Guard
+from gradwire_server.rpc.health import Health
+from gradwire_server.rpc.info import describe_server
+from gradwire_server.rpc.server import make_grpc_server
+from gradwire_server.rpc.service import SERVICE_NAME, DerivativeService
+from gradwire_server.rpc.side_services import SideServices
+from gradwire_server.runtime import devices
+from gradwire_server.runtime.store import Store
+from gradwire_server.self_test import SelfTestError, run_self_test
+from gradwire_server.serving.batching import BatchLimits
+from gradwire_server.serving.compile_pool import Workers
+from gradwire_server.serving.device_memory import Room
+from gradwire_server.serving.engine import Engine
+from gradwire_server.serving.gate import Gate
+from gradwire_server.serving.lifecycle import Lifecycle, State
+from gradwire_server.serving.plan_cache import Programs
+from gradwire_server.serving.runs import Runs
+from gradwire_server.startup import StartError, open_recorder, open_store, set_up_device
+from gradwire_server.warmup import WarmError, prepare_records, read_records
 
 _log = logging.getLogger(__name__)
 

@@ -62,7 +62,7 @@ from gradwire.ir.binding import bind_attrs
 from gradwire.opset import OPS
 from gradwire.opset.core import Call
 from gradwire.tensors import BFLOAT16, Array, Dtype, TensorType, is_complex, is_inexact, type_of
-from gradwire_server.lowering import LOWERINGS, lower_function
+from gradwire_server.compiler.lowering import LOWERINGS, lower_function
 
 Rng = np.random.Generator
 Make = Callable[[Rng, Dtype], Sequence[Array]]

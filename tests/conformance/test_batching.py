@@ -24,7 +24,7 @@ from gradwire.ir.binding import bind_attrs
 from gradwire.opset import OPS
 from gradwire.opset.core import MIXED, Call
 from gradwire.tensors import Array, is_inexact, type_of
-from gradwire_server.lowering import LOWERINGS
+from gradwire_server.compiler.lowering import LOWERINGS
 
 CASES = cases_of_table()
 WITH_OPERANDS = [case for case in CASES if case.inputs(case.widest)]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gradwire.tensors import Array
-from gradwire_server.lowering import LOWERINGS
+from gradwire_server.compiler.lowering import LOWERINGS
 
 RNG = np.random.default_rng(11)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gradwire.opset.core import ByArray
-from gradwire_server.lowering import LOWERINGS
+from gradwire_server.compiler.lowering import LOWERINGS
 
 NAN = np.nan
 

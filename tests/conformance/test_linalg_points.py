@@ -12,7 +12,7 @@ import pytest
 import scipy.linalg
 
 from gradwire.tensors import Array
-from gradwire_server.lowering import LOWERINGS
+from gradwire_server.compiler.lowering import LOWERINGS
 
 RNG = np.random.default_rng(3)
 A = RNG.normal(size=(4, 4)) + 4 * np.eye(4)

@@ -13,7 +13,7 @@ from conformance.cases_random import bits, pairs, threefry
 from conformance.harness import one_node
 from gradwire.errors import InvalidProgramError
 from gradwire.tensors import TensorType
-from gradwire_server.lowering import LOWERINGS
+from gradwire_server.compiler.lowering import LOWERINGS
 
 KEY = np.array([0x13198A2E, 0x03707344], np.uint32)
 

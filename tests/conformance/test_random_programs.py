@@ -28,9 +28,9 @@ from gradwire.ir import (
 )
 from gradwire.opset import OPS
 from gradwire.tensors import Array, type_of
-from gradwire_server.derivatives import OPERATORS
-from gradwire_server.lowering import LOWERINGS, lower_function
-from gradwire_server.rewriting import rewrite_program
+from gradwire_server.compiler.derivatives import OPERATORS
+from gradwire_server.compiler.lowering import LOWERINGS, lower_function
+from gradwire_server.compiler.rewriting import rewrite_program
 
 ALL = {**LOWERINGS, **OPERATORS}
 CONTROL = {"cond", "fori_loop", "scan", "while_loop", "map"} <= OPS.keys() & ALL.keys()

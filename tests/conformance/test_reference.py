@@ -12,7 +12,7 @@ from gradwire.opset import OPS
 from gradwire.opset.core import UNBOUNDED
 from gradwire.opset.reference import reference_page
 from gradwire.opset.rules import DTYPE_CLASSES
-from gradwire_server.lowering import LOWERINGS
+from gradwire_server.compiler.lowering import LOWERINGS
 
 PLAIN = sorted(LOWERINGS)
 

@@ -16,7 +16,7 @@ from conformance.harness import UNOPTIMISED
 from conformance.special_points import OUTSIDE, Sweep, all_sweeps
 from gradwire.opset import FAMILIES, OPS
 from gradwire.tensors import Array
-from gradwire_server.lowering import LOWERINGS
+from gradwire_server.compiler.lowering import LOWERINGS
 
 DIGITS = 40
 SWEEPS = all_sweeps()

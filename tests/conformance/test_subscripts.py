@@ -13,7 +13,7 @@ from gradwire.errors import InvalidProgramError
 from gradwire.opset.core import At, ByArray, Index, NewAxis, Range
 from gradwire.opset.subscripts import select
 from gradwire.tensors import Array, TensorType, type_of
-from gradwire_server.lowering import LOWERINGS
+from gradwire_server.compiler.lowering import LOWERINGS
 
 Item = At | Range | NewAxis | ByArray
 

@@ -26,8 +26,8 @@ from gradwire.errors import InvalidProgramError
 from gradwire.ir import infer_program
 from gradwire.opset import FAMILIES, OPS
 from gradwire.tensors import Array, TensorType, type_of
-from gradwire_server.derivatives import OPERATORS
-from gradwire_server.lowering import LOWERINGS
+from gradwire_server.compiler.derivatives import OPERATORS
+from gradwire_server.compiler.lowering import LOWERINGS
 
 CASES = cases_of_table()
 PLAIN = set(OPS) - {op.name for family in ("control", "operator") for op in FAMILIES[family]}

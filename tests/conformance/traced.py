@@ -7,8 +7,8 @@ from typing import Any
 
 from gradwire.ir import infer_program
 from gradwire.program_call import ArgumentSource, bind, trace_program
-from gradwire_server.derivatives import OPERATORS
-from gradwire_server.lowering import LOWERINGS, lower_function
+from gradwire_server.compiler.derivatives import OPERATORS
+from gradwire_server.compiler.lowering import LOWERINGS, lower_function
 
 
 def in_jax(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:

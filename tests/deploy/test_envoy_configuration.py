@@ -17,7 +17,7 @@ from deploy.gateway import (
     on_loopback,
 )
 from deploy.names import Names
-from gradwire_server.settings import Settings
+from gradwire_server.config.settings import Settings
 
 
 def _listener(config: Any, name: str) -> Any:

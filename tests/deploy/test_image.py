@@ -67,7 +67,7 @@ def test_the_image_says_what_it_is() -> None:
     assert config["StopSignal"] == "SIGTERM"
     assert set(config["Volumes"]) == {CACHE}
     assert set(config["ExposedPorts"]) == {"8701/tcp", "8702/tcp"}
-    assert config["Healthcheck"]["Test"][-1] == "gradwire_server.probe"
+    assert config["Healthcheck"]["Test"][-1] == "gradwire_server.process.health_check"
     assert (labels["version"], labels["licenses"]) == (project["version"], project["license"])
     assert labels["revision"].removesuffix("-dirty") == head
     assert {"title", "description", "source"} <= set(labels)

@@ -13,7 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from dashboards import DEPLOY, PROMETHEUS, dashboard, names_in, panels, queries, rules
-from gradwire_server.record import CallRecord
+from gradwire_server.serving.call_record import CallRecord
 from serving import serving
 
 OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"

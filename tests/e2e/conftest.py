@@ -7,7 +7,7 @@ import pytest
 
 import gradwire as gw
 from gradwire_server.app import App, build
-from gradwire_server.settings import Settings
+from gradwire_server.config.settings import Settings
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from gradwire.tensors import Array, decode_tensor, encode_tensor
 from gradwire.v1 import service_pb2 as pb
 from gradwire.v1 import service_pb2_grpc
 from gradwire_server.app import App, build
-from gradwire_server.settings import Settings
+from gradwire_server.config.settings import Settings
 from mutations import mutations
 from programs import chain, function, node, program, vector
 from refusals import BAD_PROGRAMS, BOUNDARIES, GOOD, TIGHT, BadProgram, Boundary

@@ -86,7 +86,7 @@ def test_attempts_are_told_apart(tmp_path: Path) -> None:
 
 SCRIPT = """
 import gc, logging, sys, threading, warnings
-from gradwire_server.logs import set_up_logging
+from gradwire_server.observability.logs import set_up_logging
 
 set_up_logging(sys.argv[1])
 warnings.warn("a warning", stacklevel=1)

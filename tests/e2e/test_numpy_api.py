@@ -20,8 +20,8 @@ from gradwire.numpy_api import special
 from gradwire.program_call import Static, TracedProgram, bind, trace_program
 from gradwire.tensors import is_inexact
 from gradwire.trees import flatten
-from gradwire_server.derivatives import OPERATORS
-from gradwire_server.lowering import LOWERINGS, lower_function
+from gradwire_server.compiler.derivatives import OPERATORS
+from gradwire_server.compiler.lowering import LOWERINGS, lower_function
 from numpy_cases import CASES, Case
 
 GROUP = 60

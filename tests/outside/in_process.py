@@ -11,9 +11,9 @@ import numpy as np
 from gradwire.ir import infer_program
 from gradwire.program_call import Static, bind, trace_program
 from gradwire.trees import flatten
-from gradwire_server.derivatives import OPERATORS
-from gradwire_server.lowering import LOWERINGS, lower_function
-from gradwire_server.rewriting import rewrite_program
+from gradwire_server.compiler.derivatives import OPERATORS
+from gradwire_server.compiler.lowering import LOWERINGS, lower_function
+from gradwire_server.compiler.rewriting import rewrite_program
 
 UNOPTIMISED = {"xla_backend_optimization_level": 0}
 """Saves a third of XLA's work on a program that runs once."""

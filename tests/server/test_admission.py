@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gradwire_server.admission import Admission, Bound
+from gradwire_server.rpc.admission.bounds import Admission, Bound
 
 CALLS = Bound("max_calls", 4, 4)
 COMPUTES = Bound("max_waiting_executions", 1, 2)

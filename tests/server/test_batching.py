@@ -9,11 +9,11 @@ import pytest
 from gradwire.errors import LimitExceededError, OutOfMemoryError
 from gradwire.ir import ProgramLimits, infer_program
 from gradwire.tensors import FROM_WIRE, is_complex, is_inexact
-from gradwire_server import batching
-from gradwire_server.batching import BatchLimits
-from gradwire_server.compiler import UNMAPPED, Cost
-from gradwire_server.inputs import NO_ROWS
-from gradwire_server.plan import Plan, make_plan
+from gradwire_server.compiler.compile import UNMAPPED, Cost
+from gradwire_server.serving import batching
+from gradwire_server.serving.batching import BatchLimits
+from gradwire_server.serving.inputs import NO_ROWS
+from gradwire_server.serving.plan import Plan, make_plan
 from programs import function, node, program, vector
 
 WIDE = BatchLimits(2**20, 2**40, 0, ProgramLimits(max_tensor_bytes=2**60))

@@ -13,8 +13,13 @@ import pytest
 from gradwire.errors import OutOfMemoryError, UnsupportedError
 from gradwire.ir import infer_program
 from gradwire.tensors import FROM_WIRE
-from gradwire_server import compiler
-from gradwire_server.compiler import UNMAPPED, CompileRequest, compile_program, load_executable
+from gradwire_server.compiler import compile as compiler
+from gradwire_server.compiler.compile import (
+    UNMAPPED,
+    CompileRequest,
+    compile_program,
+    load_executable,
+)
 from programs import function, node, program, vector
 
 X = np.array([0.5, -1.0, 2.0])
@@ -24,7 +29,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from gradwire.ir import infer_program
-from gradwire_server.compiler import CompileRequest, compile_program, load_executable
+from gradwire_server.compiler.compile import CompileRequest, compile_program, load_executable
 from programs import function, node, program, vector
 
 matrix = np.array([[4.0, 1.0], [1.0, 3.0]])

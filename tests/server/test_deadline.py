@@ -7,7 +7,7 @@ from concurrent.futures import Future
 import pytest
 
 from gradwire.errors import DeadlineError
-from gradwire_server.deadline import Deadline, StillRunning
+from gradwire_server.serving.deadline import Deadline, StillRunning
 
 
 def test_a_deadline_passes() -> None:

@@ -8,8 +8,8 @@ import jaxlib.version
 import numpy as np
 import pytest
 
-from gradwire_server import devices
-from gradwire_server.devices import environment, libraries, list_devices, set_up_jax
+from gradwire_server.runtime import devices
+from gradwire_server.runtime.devices import environment, libraries, list_devices, set_up_jax
 
 FLAG = "--xla_cpu_experimental_ynn_fusion_type=-reduce"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradwire.ir import Node, infer_program
-from gradwire_server.lowering import LOWERINGS, lower_function
+from gradwire_server.compiler.lowering import LOWERINGS, lower_function
 from programs import function, node, program, vector
 
 jax.config.update("jax_enable_x64", True)

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from gradwire.errors import DeadlineError, OverloadedError
-from gradwire_server.deadline import Deadline
-from gradwire_server.gate import Gate
+from gradwire_server.serving.deadline import Deadline
+from gradwire_server.serving.gate import Gate
 from server_process import eventually
 
 

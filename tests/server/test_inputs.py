@@ -10,8 +10,8 @@ from gradwire.errors import InvalidInputError
 from gradwire.ir import infer_program
 from gradwire.tensors import FROM_WIRE, Array
 from gradwire.v1 import service_pb2 as pb
-from gradwire_server.inputs import NO_ROWS, read_inputs
-from gradwire_server.plan import Plan, make_plan
+from gradwire_server.serving.inputs import NO_ROWS, read_inputs
+from gradwire_server.serving.plan import Plan, make_plan
 from programs import function, program, vector
 from serving import inputs
 

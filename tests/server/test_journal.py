@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from gradwire_server import journal
-from gradwire_server.journal import Journal
-from gradwire_server.record import CallRecord
+from gradwire_server.observability import recorder as journal
+from gradwire_server.observability.recorder import Journal
+from gradwire_server.serving.call_record import CallRecord
 from server_process import eventually
 
 

@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import gradwire_server.lowering  # noqa: F401 - has the batches cut
+import gradwire_server.compiler.lowering  # noqa: F401 - has the batches cut
 from gradwire.tensors import Array
-from gradwire_server.lowering import lapack
+from gradwire_server.compiler.lowering import lapack
 
 jax.config.update("jax_enable_x64", True)
 
 MANY = """
-import gradwire_server.lowering
+import gradwire_server.compiler.lowering
 import jax, numpy as np
 jax.config.update("jax_enable_x64", True)
 a = np.eye(64) + np.random.default_rng(0).normal(size=(8, 8, 64, 64)) / 100

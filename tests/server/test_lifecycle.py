@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gradwire.errors import OverloadedError, UnavailableError
-from gradwire_server.lifecycle import Lifecycle, State
+from gradwire_server.serving.lifecycle import Lifecycle, State
 
 
 def test_calls_are_taken_only_while_serving() -> None:

@@ -14,11 +14,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gradwire.v1 import service_pb2 as pb
-from gradwire_server.devices import DeviceInfo
-from gradwire_server.logs import FIELDS, JsonFormatter, TextFormatter, log_calls
-from gradwire_server.metrics import OVERLOAD_LIMITS, Metrics
-from gradwire_server.monitor import Monitor
-from gradwire_server.record import STAGES, CallRecord
+from gradwire_server.observability.http import Monitor
+from gradwire_server.observability.logs import FIELDS, JsonFormatter, TextFormatter, log_calls
+from gradwire_server.observability.metrics import OVERLOAD_LIMITS, Metrics
+from gradwire_server.runtime.devices import DeviceInfo
+from gradwire_server.serving.call_record import STAGES, CallRecord
 from programs import function, node, program, vector
 from serving import inline, inputs, prepare_request, refused, serving
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradwire.ir import Program, infer_program
-from gradwire_server.plan import Choice, join_parts, make_plan
+from gradwire_server.serving.plan import Choice, join_parts, make_plan
 from programs import function, node, program, vector
 
 

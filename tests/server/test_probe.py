@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gradwire_server import probe
+from gradwire_server.process import health_check as probe
 from serving import serving
 
 
@@ -30,7 +30,7 @@ def test_a_server_that_is_ready_is_found(
 def test_the_probe_is_quick() -> None:
     """It runs every few seconds: it imports the standard library and nothing else."""
     code = (
-        "import sys, gradwire_server.probe; "
+        "import sys, gradwire_server.process.health_check; "
         "assert not {'grpc', 'jax', 'numpy', 'google'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-I", "-c", code], check=True, timeout=60)

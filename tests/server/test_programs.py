@@ -11,11 +11,12 @@ import pytest
 
 from gradwire.errors import OverloadedError, PlanNotFoundError
 from gradwire.ir import Program, encode_program, infer_program
-from gradwire_server import compiler, plan
-from gradwire_server.compiler import UNMAPPED
-from gradwire_server.programs import HeldPlan, Programs
-from gradwire_server.store import Store
-from gradwire_server.workers import Workers
+from gradwire_server.compiler import compile as compiler
+from gradwire_server.compiler.compile import UNMAPPED
+from gradwire_server.runtime.store import Store
+from gradwire_server.serving import plan
+from gradwire_server.serving.compile_pool import Workers
+from gradwire_server.serving.plan_cache import HeldPlan, Programs
 from programs import function, node, program, vector
 from server_process import eventually
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gradwire_server import renewal
-from gradwire_server.renewal import Renewed
+from gradwire_server.rpc.auth import renewal
+from gradwire_server.rpc.auth.renewal import Renewed
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 
 from gradwire.ir import TypedProgram
 from gradwire.opset.core import Range
-from gradwire_server.rewriting import rewrite_program
+from gradwire_server.compiler.rewriting import rewrite_program
 from running import lowered, type_of
 from sketch import Sketch, op, several, total
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gradwire.errors import DeadlineError
-from gradwire_server.deadline import Deadline
-from gradwire_server.room import Room
+from gradwire_server.serving.deadline import Deadline
+from gradwire_server.serving.device_memory import Room
 from programs import chain, program, vector
 from server_process import eventually
 from serving import inline, outputs, serving

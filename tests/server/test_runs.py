@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from gradwire_server.deadline import Deadline
-from gradwire_server.runs import Runs
+from gradwire_server.serving.deadline import Deadline
+from gradwire_server.serving.runs import Runs
 from server_process import eventually
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from certificates import Authority
 from gradwire_server.app import build
-from gradwire_server.opening import StartError
-from gradwire_server.security import (
+from gradwire_server.rpc.auth.guard import (
     MAX_FILE_BYTES,
     MAX_TOKENS,
     CredentialError,
@@ -17,6 +16,7 @@ from gradwire_server.security import (
     find_problem,
     read_tokens,
 )
+from gradwire_server.startup import StartError
 from secured import TOKEN, write_tokens
 from serving import settings_in
 

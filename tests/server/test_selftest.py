@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradwire_server import selftest
+from gradwire_server import self_test as selftest
 from gradwire_server.app import build
-from gradwire_server.opening import StartError
-from gradwire_server.selftest import CHECKS, SelfTestError, run_self_test
+from gradwire_server.self_test import CHECKS, SelfTestError, run_self_test
+from gradwire_server.startup import StartError
 from serving import settings_in
 
 

@@ -15,9 +15,9 @@ import pytest
 from gradwire.ir import encode_program
 from gradwire.opset import OPS, OPSET_VERSION
 from gradwire.v1 import service_pb2 as pb
-from gradwire_server import compiler
 from gradwire_server.app import App
-from gradwire_server.logs import FIELDS
+from gradwire_server.compiler import compile as compiler
+from gradwire_server.observability.logs import FIELDS
 from programs import function, node, program, vector
 from server_process import eventually
 from serving import (

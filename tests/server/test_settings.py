@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from gradwire.ir import ProgramLimits
-from gradwire_server.flags import (
+from gradwire_server.config.flags import (
     documentation,
     parse_settings,
     settings_fields,
     unknown_variables,
 )
-from gradwire_server.settings import (
+from gradwire_server.config.settings import (
     OFF,
     Settings,
     SettingsError,

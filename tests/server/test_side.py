@@ -15,9 +15,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from gradwire_server.health import Health
-from gradwire_server.record import CallRecord
-from gradwire_server.side import SideServices
+from gradwire_server.rpc.health import Health
+from gradwire_server.rpc.side_services import SideServices
+from gradwire_server.serving.call_record import CallRecord
 from programs import function, node, program, vector
 from server_process import eventually
 from serving import call_without_a_message, health_of, inline, outputs, serving

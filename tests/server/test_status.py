@@ -14,7 +14,7 @@ from gradwire.errors import (
     TraceError,
 )
 from gradwire.v1 import error_pb2
-from gradwire_server.status import MAX_STATUS_BYTES, RETRY_SECONDS, describe, to_grpc
+from gradwire_server.rpc.status import MAX_STATUS_BYTES, RETRY_SECONDS, describe, to_grpc
 
 ERRORS = [
     value

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gradwire_server.store import Store, StoreError
+from gradwire_server.runtime.store import Store, StoreError
 
 MANY = 2**30
 

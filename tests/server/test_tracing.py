@@ -13,9 +13,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from collector import Collector, attributes_of, grpc_collector, http_collector
-from gradwire_server.record import CallRecord
-from gradwire_server.spans import Spans
-from gradwire_server.tracing import open_spans
+from gradwire_server.observability.spans import Spans
+from gradwire_server.observability.tracing import open_spans
+from gradwire_server.serving.call_record import CallRecord
 from programs import function, node, program, vector
 from serving import inline, refused, serving
 

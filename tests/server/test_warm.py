@@ -19,10 +19,10 @@ from grpc_health.v1 import health_pb2
 
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import App, build
-from gradwire_server.compiler import UNMAPPED
-from gradwire_server.opening import StartError
-from gradwire_server.settings import Settings
-from gradwire_server.warm import Recorder, read_records
+from gradwire_server.compiler.compile import UNMAPPED
+from gradwire_server.config.settings import Settings
+from gradwire_server.startup import StartError
+from gradwire_server.warmup import Recorder, read_records
 from programs import chain, function, node, program, vector
 from server_process import eventually
 from serving import (

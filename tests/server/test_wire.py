@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gradwire.errors import InvalidProgramError, LimitExceededError, Reason
 from gradwire.v1 import service_pb2 as pb
 from gradwire.v1 import tensor_pb2
-from gradwire_server.wire import check_items
+from gradwire_server.rpc.message_limits import check_items
 
 
 def _input(shape: int, data: int) -> pb.Input:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from gradwire.errors import OverloadedError
-from gradwire_server.workers import Workers
+from gradwire_server.serving.compile_pool import Workers
 from server_process import eventually
 
 
@@ -83,7 +83,7 @@ def test_only_a_compile_makes_threads_switch_often() -> None:
     # The interval is the whole process's, and a compile of another test may still run.
     script = """
 import queue, sys
-from gradwire_server.workers import Workers
+from gradwire_server.serving.compile_pool import Workers
 before, during, workers = sys.getswitchinterval(), queue.Queue(), Workers(1, 1)
 workers.submit(lambda: during.put(sys.getswitchinterval()))
 found = during.get(timeout=30)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deploy.manifests.objects import DEPLOY, NAMES, project_version, read, server_environment
-from gradwire_server.flags import parse_settings
+from gradwire_server.config.flags import parse_settings
 
 FOLDER = DEPLOY / "compose"
 SERVICES = read(FOLDER / "compose.yaml")["services"]

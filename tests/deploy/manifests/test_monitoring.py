@@ -3,7 +3,7 @@
 import pytest
 
 from deploy.manifests.objects import CLUSTER, DEPLOY, matches, of_kind, read, server_pod
-from gradwire_server.settings import Settings
+from gradwire_server.config.settings import Settings
 
 RULES = DEPLOY / "prometheus" / "alerts.yml"
 PROMETHEUS = DEPLOY / "prometheus" / "prometheus.yml"

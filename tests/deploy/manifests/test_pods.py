@@ -19,8 +19,8 @@ from deploy.manifests.objects import (
     server_environment,
     server_pod,
 )
-from gradwire_server.flags import parse_settings
-from gradwire_server.settings import Settings
+from gradwire_server.config.flags import parse_settings
+from gradwire_server.config.settings import Settings
 
 PODS = {
     "cpu": ["gradwire", "gradwire-envoy"],

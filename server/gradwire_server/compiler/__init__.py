@@ -1,0 +1,1 @@
+"""From a checked program to the bytes of an executable."""

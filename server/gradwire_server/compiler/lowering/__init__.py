@@ -1,0 +1,51 @@
+"""One JAX function for each op of the table, one file for each family."""
+
+from gradwire_server.compiler.lowering import (
+    contraction,
+    creation,
+    decompositions,
+    determinant,
+    elementwise,
+    exponential,
+    fft,
+    index,
+    linalg,
+    matrix_equations,
+    nn,
+    random,
+    reduction,
+    shape,
+    softmax,
+    solvers,
+    special,
+)
+from gradwire_server.compiler.lowering.core import JaxFunction, Lowering, lower_function
+from gradwire_server.compiler.lowering.guard import guard_all
+from gradwire_server.compiler.lowering.lapack import cut_batches
+
+_PLAIN: dict[str, Lowering] = {
+    **elementwise.LOWERINGS,
+    **reduction.LOWERINGS,
+    **softmax.LOWERINGS,
+    **creation.LOWERINGS,
+    **shape.LOWERINGS,
+    **index.LOWERINGS,
+    **contraction.LOWERINGS,
+    **linalg.LOWERINGS,
+    **decompositions.LOWERINGS,
+    **determinant.LOWERINGS,
+    **solvers.LOWERINGS,
+    **exponential.LOWERINGS,
+    **matrix_equations.LOWERINGS,
+    **fft.LOWERINGS,
+    **special.LOWERINGS,
+    **nn.LOWERINGS,
+    **random.LOWERINGS,
+}
+
+cut_batches()
+
+LOWERINGS = guard_all(_PLAIN)
+"""The ops without functions, by name; the operators are in ``derivatives``."""
+
+__all__ = ["LOWERINGS", "JaxFunction", "Lowering", "lower_function"]

@@ -1,0 +1,1 @@
+"""Metrics, logs and spans: what is recorded of calls."""

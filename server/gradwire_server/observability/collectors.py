@@ -1,0 +1,143 @@
+"""Values that other parts keep, read when Prometheus asks. Knows no single call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gradwire_server.runtime.devices import DeviceInfo
+from gradwire_server.runtime.store import Store
+from gradwire_server.serving.compile_pool import Workers
+from gradwire_server.serving.gate import Gate
+from gradwire_server.serving.lifecycle import Lifecycle, State
+from gradwire_server.serving.plan_cache import Programs
+from gradwire_server.serving.runs import Runs
+
+Reading = tuple[str, str, str, Callable[[], float]]
+"""A value that is read when Prometheus asks: kind, name, documentation, how."""
+
+
+class Readings(Collector):
+    """The values of one server."""
+
+    def __init__(
+        self,
+        readings: tuple[Reading, ...],
+        devices: Callable[[], Iterable[DeviceInfo]],
+        limits: Mapping[str, float],
+        build: Mapping[str, str],
+    ) -> None:
+        """Makes the collector. See ``Metrics``."""
+        self._readings = readings
+        self._devices = devices
+        self._limits = limits
+        self._build = build
+
+    def collect(self) -> Iterator[Metric]:
+        """Reads everything."""
+        for kind, name, documentation, read in self._readings:
+            if kind == "counter":
+                yield CounterMetricFamily(name, documentation, value=read())
+            else:
+                yield GaugeMetricFamily(name, documentation, value=read())
+        limits = GaugeMetricFamily(
+            "gradwire_limit", "The bounds of the server, by their settings.", labels=("limit",)
+        )
+        for limit, value in self._limits.items():
+            limits.add_metric((limit,), value)
+        yield limits
+        build = GaugeMetricFamily(
+            "gradwire_build_info", "What the server is; always 1.", labels=tuple(self._build)
+        )
+        if self._build:
+            build.add_metric(tuple(self._build.values()), 1)
+        yield build
+        yield from self._memory()
+
+    def _memory(self) -> Iterator[Metric]:
+        labels = ("device", "platform", "kind")
+        total = GaugeMetricFamily(
+            "gradwire_device_memory_bytes", "Memory of each device; 0 if unknown.", labels=labels
+        )
+        used = GaugeMetricFamily(
+            "gradwire_device_memory_used_bytes", "Memory of each device in use.", labels=labels
+        )
+        for device in self._devices():
+            names = (str(device.id), device.platform, device.kind)
+            total.add_metric(names, device.memory_bytes)
+            used.add_metric(names, device.used_bytes)
+        yield total
+        yield used
+
+
+def read_calls(lifecycle: Lifecycle, dropped: Callable[[], int]) -> list[Reading]:
+    """Lists what is known of the server's state and its calls in flight."""
+    return [
+        ("gauge", "gradwire_ready", "1 while calls are taken, else 0.",
+         lambda: lifecycle.state is State.SERVING),
+        ("gauge", "gradwire_draining", "1 while the server is about to end, else 0.",
+         lambda: lifecycle.state is State.DRAINING),
+        ("gauge", "gradwire_calls_in_flight", "Calls being worked on.",
+         lambda: lifecycle.calls),
+        ("gauge", "gradwire_bytes_in_flight", "Bytes of the requests being worked on.",
+         lambda: lifecycle.bytes_in_flight),
+        ("counter", "gradwire_records_dropped", "Calls that are in no metric and no log.",
+         dropped),
+    ]  # fmt: skip
+
+
+def read_executions(executions: Gate, waiting: Gate, runs: Runs) -> list[Reading]:
+    """Lists what is known of the programs that run, and of the calls that wait to."""
+    return [
+        ("gauge", "gradwire_executions_running", "Programs that run.",
+         lambda: executions.inside),
+        ("gauge", "gradwire_executions_waiting", "Programs that wait for their turn to run.",
+         lambda: executions.waiting),
+        ("gauge", "gradwire_executions_abandoned", "Programs that run without a caller.",
+         lambda: runs.abandoned),
+        ("gauge", "gradwire_calls_waiting", "Calls that wait for a compile.",
+         lambda: waiting.inside),
+        ("counter", "gradwire_device_busy_seconds", "Time with at least one program running.",
+         lambda: executions.busy_seconds),
+    ]  # fmt: skip
+
+
+def read_plans(programs: Programs, workers: Workers) -> list[Reading]:
+    """Lists what is known of plans and their executables."""
+    counts = programs.counts
+    return [
+        ("gauge", "gradwire_compiles_waiting", "Programs that wait to be compiled.",
+         lambda: workers.waiting),
+        ("gauge", "gradwire_compiles_running", "Programs being compiled or loaded.",
+         lambda: workers.busy),
+        ("gauge", "gradwire_plans_held", "Plans held.", lambda: programs.num_held),
+        ("gauge", "gradwire_plans_held_bytes", "Memory of the plans held, estimated.",
+         lambda: programs.bytes_held),
+        ("counter", "gradwire_plan_hits", "Calls whose plan was held.", lambda: counts.hits),
+        ("counter", "gradwire_plan_misses", "Calls whose plan was not held.",
+         lambda: counts.misses),
+        ("counter", "gradwire_plan_evictions", "Plans dropped for want of room.",
+         lambda: counts.evictions),
+        ("counter", "gradwire_executables_compiled", "Executables compiled.",
+         lambda: counts.compiled),
+        ("counter", "gradwire_executables_loaded", "Executables loaded from disk instead.",
+         lambda: counts.loaded_from_disk),
+        ("counter", "gradwire_executables_failed", "Executables that could not be made.",
+         lambda: counts.failed),
+        ("counter", "gradwire_compile_seconds", "Time spent compiling, of all threads together.",
+         lambda: counts.compile_seconds),
+    ]  # fmt: skip
+
+
+def read_cache(store: Store | None) -> list[Reading]:
+    """Lists what is known of the cache on disk; zeros if there is none."""
+    return [
+        ("gauge", "gradwire_cache_bytes", "Files in the cache directory.",
+         lambda: store.num_bytes if store else 0),
+        ("gauge", "gradwire_cache_free_bytes", "Space left on the cache's file system.",
+         lambda: store.free_bytes() if store else 0),
+        ("counter", "gradwire_cache_failed_writes", "Executables that could not be kept on disk.",
+         lambda: store.failed_writes if store else 0),
+    ]  # fmt: skip

@@ -1,8 +1,0 @@
-"""Programs written anew so that their derivatives are right where a formula's are not.
-
-Between the checks and the lowering; knows no JAX. What a program computes stays the same.
-"""
-
-from gradwire_server.rewriting.program import rewrite_program
-
-__all__ = ["rewrite_program"]

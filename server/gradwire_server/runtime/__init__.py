@@ -1,0 +1,1 @@
+"""From the bytes of an executable to runs of it; the devices."""

@@ -1,0 +1,188 @@
+"""The devices that the server computes on, and how JAX is set up in its process."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import jaxlib.version
+import numpy as np
+
+import gradwire.ir
+import gradwire_server
+from gradwire.opset import OPSET_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """One device.
+
+    Attributes:
+        id: Its number.
+        platform: Such as ``cpu`` or ``gpu``.
+        kind: The maker's name for it.
+        memory_bytes: What JAX may use of its memory; 0 if unknown.
+        used_bytes: What is in use now; 0 if unknown.
+    """
+
+    id: int
+    platform: str
+    kind: str
+    memory_bytes: int
+    used_bytes: int
+
+
+_REDUCE_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
+_WRONG_REDUCTIONS = ((0, 10, 2), (0, 12))
+"""The first jaxlib that sums rows wrongly on the CPU (jax issue 39103), and the first
+that this server wasn't tried with. XLA aborts on flags that it doesn't know, so
+it is told only where it is known to listen: 0.10.2, 0.11.0, 0.11.1 and 0.11.2."""
+
+
+class DeviceError(Exception):
+    """JAX finds nothing to compute on; the message says what it was told."""
+
+
+@functools.cache
+def set_up_jax() -> None:
+    """Sets what must be set once in a process, before the first computation.
+
+    Without x64, float64 is narrowed in silence. Asynchronous dispatch costs a
+    small call on the CPU four times its time. JAX's own compile cache is off,
+    since executables are kept by ``store``.
+
+    Raises:
+        DeviceError: there is no device.
+    """
+    first, end = _WRONG_REDUCTIONS
+    flags = os.environ.get("XLA_FLAGS", "")
+    if first <= jaxlib.version.__version_info__ < end and _REDUCE_FLAG not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_REDUCE_FLAG}=-reduce".strip()
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        jax.local_devices()
+    except Exception as error:
+        told = os.environ.get("JAX_PLATFORMS", "")
+        raise DeviceError(
+            f"JAX must find a device; got none, with JAX_PLATFORMS={told!r} {error}".rstrip()
+        ) from error
+    try:
+        cpu = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS leaves the CPU out, and so its LAPACK
+        return
+    # An executable that calls LAPACK crashes the process if it is loaded
+    # before anything that uses LAPACK was lowered: that registers the kernels.
+    with jax.default_device(cpu):
+        jax.jit(jnp.linalg.cholesky).lower(jax.ShapeDtypeStruct((2, 2), np.float32))
+
+
+def list_devices() -> list[DeviceInfo]:
+    """Returns the devices of this process."""
+    return [_describe(device) for device in jax.local_devices()]
+
+
+def libraries() -> dict[str, str]:
+    """Returns the versions of what the server is built on."""
+    return {
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.version.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def server_version() -> str:
+    """Returns the version of gradwire, or 0 in a tree that isn't installed."""
+    try:
+        return importlib.metadata.version("gradwire")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+@functools.cache
+def environment() -> str:
+    """Names everything outside a program that can change its result.
+
+    Versions alone would serve stale executables to whoever edits the sources,
+    so these are part of it too, as a hash.
+    """
+    set_up_jax()
+    device = jax.local_devices()[0]
+    parts = {
+        "gradwire": server_version(),
+        "sources": _hash_sources(),
+        "opset": str(OPSET_VERSION),
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.version.__version__,
+        "backend": device.client.platform_version,
+        "platform": device.platform,
+        "kind": device.device_kind,
+        "devices": str(jax.local_device_count()),
+        "machine": platform.machine(),
+        "cpu": _cpu_features(),
+        "x64": str(jax.config.read("jax_enable_x64")),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
+    return "\n".join(f"{name}={value}" for name, value in sorted(parts.items()))
+
+
+def _describe(device: jax.Device) -> DeviceInfo:
+    stats = device.memory_stats() or {}
+    memory = int(stats.get("bytes_limit", 0))
+    if not memory and device.platform == "cpu":
+        memory = _host_memory()
+    return DeviceInfo(
+        device.id,
+        device.platform,
+        device.device_kind,
+        memory,
+        int(stats.get("bytes_in_use", 0)),
+    )
+
+
+@functools.cache
+def _host_memory() -> int:
+    """Returns the memory that this process may use: the machine's, or its container's."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return memory
+    return min(memory, int(limit)) if limit.isdigit() else memory
+
+
+def _hash_sources() -> str:
+    """Hashes the sources of the server, and of the parts it shares with the client."""
+    digest = hashlib.sha256()
+    shared = Path(gradwire.ir.__file__).parent.parent
+    server = Path(gradwire_server.__file__).parent
+    files = [
+        *server.rglob("*.py"),
+        *(shared / "ir").rglob("*.py"),
+        *(shared / "opset").rglob("*.py"),
+        shared / "tensors.py",
+    ]
+    for file in sorted(files):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _cpu_features() -> str:
+    """Names the processor: an executable for one may not run on another."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    wanted = ("flags", "Features", "model name", "CPU implementer", "CPU part")
+    first = {line.partition(":")[0].strip(): line for line in reversed(lines)}
+    text = "\n".join(first.get(name, "") for name in wanted)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""From a request to its answer: plans, their turn to run, batches."""

@@ -1,0 +1,292 @@
+"""The two things that the server does, from bytes to arrays, stage by stage.
+
+Knows every stage, and nothing of gRPC.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from gradwire.errors import InvalidProgramError, OverloadedError, Reason
+from gradwire.ir.limits import exceeded
+from gradwire.tensors import Array
+from gradwire.v1 import service_pb2 as pb
+from gradwire_server.compiler.compile import UNMAPPED, Executable
+from gradwire_server.program.decode import validate_program
+from gradwire_server.serving import batching
+from gradwire_server.serving.batching import BatchLimits
+from gradwire_server.serving.call_record import CallRecord
+from gradwire_server.serving.deadline import Deadline, StillRunning
+from gradwire_server.serving.device_memory import Room
+from gradwire_server.serving.gate import Gate
+from gradwire_server.serving.inputs import NO_ROWS, read_inputs
+from gradwire_server.serving.plan import Plan
+from gradwire_server.serving.plan_cache import HeldPlan, Programs
+from gradwire_server.serving.runs import Runs
+
+_clock = time.perf_counter
+
+_WAITING = "it waited for its turn to run"
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """A program to prepare.
+
+    Attributes:
+        program: Its bytes.
+        precision: ``fast``, ``high`` or ``highest``.
+        batch_sizes: Rows to compile it for now.
+        max_wait: Seconds after which to answer in any case; None for no such.
+    """
+
+    program: bytes
+    precision: str
+    batch_sizes: tuple[int, ...] = ()
+    max_wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan that is ready.
+
+    Attributes:
+        plan: The plan.
+        executables: Every executable of it that is ready.
+        cached: Whether nothing had to be compiled for this call.
+        compile_seconds: How long compiling what was asked for took.
+    """
+
+    plan: Plan
+    executables: tuple[Executable, ...]
+    cached: bool
+    compile_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outputs of a run, each with its number of elements that are not finite."""
+
+    plan: Plan
+    outputs: list[Array]
+    non_finite: list[int]
+
+
+class Engine:
+    """Prepares and computes."""
+
+    def __init__(
+        self,
+        programs: Programs,
+        limits: BatchLimits,
+        executions: Gate,
+        memory: Room,
+        runs: Runs,
+        waiting: Gate,
+        max_batch_sizes: int,
+    ) -> None:
+        """Makes an engine.
+
+        Args:
+            programs: The plans.
+            limits: Bounds on a run.
+            executions: Bounds the programs that run at once.
+            memory: Bounds what they need together.
+            runs: Looks after those whose callers have gone.
+            waiting: Bounds the calls that wait for a compile at once.
+            max_batch_sizes: Bounds the sizes named in one preparation.
+        """
+        self._programs = programs
+        self._limits = limits
+        self._executions = executions
+        self._memory = memory
+        self._runs = runs
+        self._waiting = waiting
+        self._max_batch_sizes = max_batch_sizes
+
+    def prepare(self, wanted: Preparation, deadline: Deadline, record: CallRecord) -> Prepared:
+        """Checks a program and has it compiled.
+
+        Raises:
+            StillRunning: ``max_wait`` has passed first.
+            GradwireError: the program is refused, or can't be compiled now.
+        """
+        start = _clock()
+        held = self._hold(wanted, record)
+        buckets = self._buckets(held.plan, wanted.batch_sizes)
+        ready = {bucket for bucket in buckets if bucket in held.executables}
+        record.validate += _clock() - start
+        made = self._wait(held, buckets, deadline, record, wanted.max_wait)
+        return Prepared(
+            held.plan,
+            tuple(held.executables.values()),
+            cached=all(bucket in ready or bucket not in held.compiled for bucket in buckets),
+            compile_seconds=sum(executable.cost.compile_seconds for executable in made),
+        )
+
+    def compute(
+        self,
+        source: str | Preparation,
+        inputs: Sequence[pb.Input],
+        deadline: Deadline,
+        record: CallRecord,
+    ) -> Result:
+        """Runs a plan.
+
+        Args:
+            source: The id of a plan, or a program to be prepared if it isn't yet.
+            inputs: One for each parameter of the entry.
+            deadline: Until when to work on it.
+            record: Where the time goes.
+
+        Raises:
+            GradwireError: the program or an input is refused, or there is no
+                time or room to run it now.
+        """
+        start = _clock()
+        if isinstance(source, str):
+            held = self._programs.find(source)
+            _note(held.plan, record)
+        else:
+            held = self._hold(source, record)
+            if source.batch_sizes:
+                for bucket in self._buckets(held.plan, source.batch_sizes):
+                    self._programs.make_executable(held, bucket)
+        plan = held.plan
+        arrays, rows = read_inputs(inputs, plan)
+        record.rows = rows
+        bucket = batching.bucket_of(rows)
+        executable = held.executables.get(bucket)
+        if executable is None or rows != NO_ROWS:
+            batching.check_size(plan, rows, self._limits)
+        if rows == 0:
+            outputs = batching.empty_outputs(plan)
+            return Result(plan, outputs, [0] * len(outputs))
+        padded = batching.pad(plan, arrays, rows)
+        record.validate += _clock() - start
+        if executable is None:
+            max_wait = None if isinstance(source, str) else source.max_wait
+            try:
+                (executable,) = self._wait(held, [bucket], deadline, record, max_wait)
+            except StillRunning:
+                raise OverloadedError(
+                    "the program is still being compiled",
+                    reason=Reason.ERROR_REASON_STILL_COMPILING,
+                ) from None
+        return self._run(plan, executable, padded, rows, deadline, record)
+
+    def _run(
+        self,
+        plan: Plan,
+        executable: Executable,
+        inputs: Sequence[Array],
+        rows: int,
+        deadline: Deadline,
+        record: CallRecord,
+    ) -> Result:
+        batching.check_memory(executable.cost, self._limits)
+        start = _clock()
+        try:
+            self._enter(executable, deadline)
+        finally:  # those who waited in vain waited, too
+            entered = _clock()
+            record.queue = entered - start
+        try:
+            with self._runs.running(deadline, plan.id, record.call_id):
+                outputs = batching.cut(self._execute(executable, inputs, deadline), rows)
+            non_finite = [batching.count_non_finite(output) for output in outputs]
+        finally:
+            record.execute = _clock() - entered
+        record.non_finite = sum(non_finite)
+        return Result(plan, outputs, non_finite)
+
+    def _enter(self, executable: Executable, deadline: Deadline) -> None:
+        self._executions.enter(deadline, _WAITING)
+        try:
+            self._memory.enter(executable.cost.peak_bytes, deadline, _WAITING)
+        except BaseException:
+            self._executions.leave()
+            raise
+
+    def _execute(
+        self, executable: Executable, inputs: Sequence[Array], deadline: Deadline
+    ) -> list[Array]:
+        """Runs an executable for a thread that has entered."""
+        try:
+            deadline.check(_WAITING)
+            return executable(inputs)
+        finally:
+            self._memory.leave(executable.cost.peak_bytes)
+            self._executions.leave()
+
+    def _hold(self, wanted: Preparation, record: CallRecord) -> HeldPlan:
+        """Returns the plan of a program; its bytes are checked if they are new."""
+        held = self._programs.find_source(wanted.program, wanted.precision)
+        if held is None:
+            typed = validate_program(wanted.program, self._limits.program)
+            held = self._programs.hold(typed, wanted.precision, wanted.program)
+        _note(held.plan, record)
+        return held
+
+    def _buckets(self, plan: Plan, sizes: Sequence[int]) -> list[int]:
+        """Returns the buckets to compile for the batch sizes that a caller names."""
+        if not plan.is_mapped:
+            if sizes:
+                raise InvalidProgramError(
+                    "`batch_sizes` must be empty for a program without mapped inputs; "
+                    f"got {len(sizes)} sizes",
+                    reason=Reason.ERROR_REASON_INVALID_REQUEST,
+                    field="batch_sizes",
+                )
+            batching.check_size(plan, NO_ROWS, self._limits)
+            return [UNMAPPED]
+        if len(sizes) > self._max_batch_sizes:
+            raise exceeded("max_batch_sizes", self._max_batch_sizes, len(sizes))
+        for rows in (1, *sizes):
+            batching.check_size(plan, rows, self._limits)
+        return sorted({batching.bucket_of(rows) for rows in sizes if rows})
+
+    def _wait(
+        self,
+        held: HeldPlan,
+        buckets: Sequence[int],
+        deadline: Deadline,
+        record: CallRecord,
+        max_wait: float | None,
+    ) -> list[Executable]:
+        """Has executables made and waits for them; they are made in any case."""
+        start = _clock()
+        try:
+            futures = [self._programs.make_executable(held, bucket) for bucket in buckets]
+            if all(future.done() for future in futures):
+                made = [future.result() for future in futures]
+            else:
+                self._waiting.enter(deadline, "it waited for its program to be compiled")
+                try:
+                    made = _wait_for_all(futures, deadline, max_wait)
+                finally:
+                    self._waiting.leave()
+        finally:
+            record.compile = _clock() - start
+        for executable in made:
+            batching.check_memory(executable.cost, self._limits)
+        return made
+
+
+def _wait_for_all(
+    futures: Sequence[Future[Executable]], deadline: Deadline, max_wait: float | None
+) -> list[Executable]:
+    start = time.monotonic()
+    made = []
+    for future in futures:
+        left = None if max_wait is None else max(max_wait - (time.monotonic() - start), 0.0)
+        made.append(deadline.wait(future, "its program was compiled", at_most=left))
+    return made
+
+
+def _note(plan: Plan, record: CallRecord) -> None:
+    record.plan_id = plan.id
+    record.operator = plan.operator

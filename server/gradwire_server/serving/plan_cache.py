@@ -1,0 +1,251 @@
+"""The plans that this server holds, and their executables, in memory and on disk.
+
+Each program is compiled once, however many ask for it at the same time, and
+for the server rather than for the caller who asked first.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+
+from gradwire.errors import PlanNotFoundError
+from gradwire.ir import TypedProgram
+from gradwire_server.compiler.compile import (
+    CompileRequest,
+    Executable,
+    compile_program,
+    load_executable,
+)
+from gradwire_server.runtime.devices import environment
+from gradwire_server.runtime.store import Store
+from gradwire_server.serving.compile_pool import Workers
+from gradwire_server.serving.plan import Plan, join_parts, make_plan
+
+_log = logging.getLogger(__name__)
+
+_MAX_SOURCES = 4
+"""Different bytes of one program, such as other names, that are remembered."""
+
+_TYPED_BYTES_PER_KEY_BYTE = 16
+"""The memory of a checked program per byte of its key; 9 to 14 were measured."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has happened so far; for the metrics.
+
+    ``compile_seconds`` is what all compiles together took; ``failed`` counts those
+    that came to nothing.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
+    compiled: int = 0
+    loaded_from_disk: int = 0
+    failed: int = 0
+    compile_seconds: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class HeldPlan:
+    """A plan with what was made of it.
+
+    Attributes:
+        plan: The plan.
+        executables: Those that are ready, by bucket.
+        making: Those that are being compiled or loaded, by bucket.
+        compiled: The buckets that were compiled rather than loaded from disk.
+        sources: Bytes and precisions that it was asked for with.
+        bytes: The memory that it takes, as estimated.
+    """
+
+    plan: Plan
+    executables: dict[int, Executable] = field(default_factory=dict)
+    making: dict[int, Future[Executable]] = field(default_factory=dict)
+    compiled: set[int] = field(default_factory=set)
+    sources: list[tuple[bytes, str]] = field(default_factory=list)
+    bytes: int = 0
+
+
+class Programs:
+    """The cache of plans, bounded in number and in bytes; the least used go first."""
+
+    def __init__(
+        self,
+        workers: Workers,
+        store: Store | None,
+        *,
+        max_plans: int,
+        max_plan_bytes: int,
+        note: Callable[[bytes, str, int], None] | None = None,
+    ) -> None:
+        """Makes an empty cache.
+
+        Args:
+            workers: The threads that compile.
+            store: The executables on disk, if they are kept.
+            max_plans: Bounds the plans.
+            max_plan_bytes: Bounds their memory, as estimated.
+            note: Called with the bytes and precision of a program, and a
+                bucket, when the executable for it has been made ready.
+        """
+        self.counts = Counts()
+        self._note = note
+        self._workers = workers
+        self._store = store
+        self._max_plans = max_plans
+        self._max_bytes = max_plan_bytes
+        self._lock = threading.Lock()
+        self._held: OrderedDict[str, HeldPlan] = OrderedDict()
+        self._by_source: dict[tuple[bytes, str], HeldPlan] = {}
+        self._bytes = 0
+
+    @property
+    def num_held(self) -> int:
+        """The number of plans that are held."""
+        return len(self._held)
+
+    @property
+    def bytes_held(self) -> int:
+        """The memory of what is held, as estimated."""
+        return self._bytes
+
+    def find(self, plan_id: str) -> HeldPlan:
+        """Returns the plan of that id.
+
+        Raises:
+            PlanNotFoundError: it isn't held, or no longer.
+        """
+        with self._lock:
+            held = self._held.get(plan_id)
+            if held is None:
+                self.counts.misses += 1
+                raise PlanNotFoundError(
+                    "`plan_id` must name a plan that this server holds; send the program again",
+                    field="plan_id",
+                )
+            self._held.move_to_end(plan_id)
+            self.counts.hits += 1
+            return held
+
+    def find_source(self, program: bytes, precision: str) -> HeldPlan | None:
+        """Returns the plan that was made of exactly these bytes, if it is held."""
+        with self._lock:
+            held = self._by_source.get((program, precision))
+            if held is None:
+                self.counts.misses += 1
+                return None
+            self._held.move_to_end(held.plan.id)
+            self.counts.hits += 1
+            return held
+
+    def hold(self, typed: TypedProgram, precision: str, source: bytes) -> HeldPlan:
+        """Returns the plan of a checked program, new or held already.
+
+        Args:
+            typed: The program.
+            precision: The precision of matrix products.
+            source: The bytes that it was read from.
+        """
+        plan = make_plan(typed, precision, environment())
+        with self._lock:
+            held = self._held.get(plan.id)
+            if held is not None and held.plan.key != plan.key:
+                self._drop(held)  # two keys with one hash: the newer stays
+                held = None
+            if held is None:
+                held = self._held[plan.id] = HeldPlan(plan)
+                self._grow(held, _TYPED_BYTES_PER_KEY_BYTE * len(plan.key))
+            self._held.move_to_end(plan.id)
+            name = (source, precision)
+            if name not in self._by_source and len(held.sources) < _MAX_SOURCES:
+                self._by_source[name] = held
+                held.sources.append(name)
+                self._grow(held, len(source))
+            self._evict(held)
+            return held
+
+    def make_executable(self, held: HeldPlan, bucket: int) -> Future[Executable]:
+        """Starts to make an executable, unless it is there or on its way.
+
+        Raises:
+            OverloadedError: too much waits to be compiled.
+        """
+        with self._lock:
+            made = held.executables.get(bucket)
+            if made is not None:
+                future: Future[Executable] = Future()
+                future.set_result(made)
+                return future
+            making = held.making.get(bucket)
+            if making is None:
+                making = Future()
+                self._workers.submit(partial(self._make, held, bucket, making))
+                held.making[bucket] = making
+            return making
+
+    def _make(self, held: HeldPlan, bucket: int, future: Future[Executable]) -> None:
+        try:
+            executable, compiled = self._load_or_compile(held.plan, bucket)
+        except Exception as error:  # noqa: BLE001 - it goes to all who wait
+            with self._lock:
+                self.counts.failed += 1
+                del held.making[bucket]
+            future.set_exception(error)
+            return
+        with self._lock:
+            if compiled:
+                self.counts.compiled += 1
+                self.counts.compile_seconds += executable.cost.compile_seconds
+                held.compiled.add(bucket)
+            else:
+                self.counts.loaded_from_disk += 1
+            held.executables[bucket] = executable
+            del held.making[bucket]
+            if self._held.get(held.plan.id) is held:
+                self._grow(held, executable.held_bytes)
+                self._evict(held)
+        future.set_result(executable)
+        if self._note is not None and held.sources:
+            source, precision = held.sources[0]
+            self._note(source, precision, bucket)
+
+    def _load_or_compile(self, plan: Plan, bucket: int) -> tuple[Executable, bool]:
+        """Returns the executable, and whether it had to be compiled."""
+        key = join_parts([plan.key, str(bucket).encode()])
+        if self._store is not None and (data := self._store.read(key)) is not None:
+            try:
+                return load_executable(data), False
+            except Exception:  # noqa: BLE001 - whatever it is, compiling mends it
+                _log.exception("plan %s can't be loaded and is compiled again", plan.id)
+                self._store.remove(key)
+        data = compile_program(CompileRequest(plan.typed, plan.precision, bucket))
+        if self._store is not None:
+            self._store.write(key, data)
+        return load_executable(data), True
+
+    def _grow(self, held: HeldPlan, amount: int) -> None:
+        held.bytes += amount
+        self._bytes += amount
+
+    def _evict(self, newest: HeldPlan) -> None:
+        """Drops what was used longest ago; never what is being made, nor ``newest``."""
+        excess = [h for h in self._held.values() if h is not newest and not h.making]
+        for held in excess:
+            if len(self._held) <= self._max_plans and self._bytes <= self._max_bytes:
+                return
+            self._drop(held)
+            self.counts.evictions += 1
+
+    def _drop(self, held: HeldPlan) -> None:
+        del self._held[held.plan.id]
+        self._bytes -= held.bytes
+        for name in held.sources:
+            del self._by_source[name]
