@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradwire.ir import Function, Node, Param, Program, infer_program
+from gradwire.ir import Function, Node, Param, Program, encode_program
 from gradwire.tensors import TensorType
-from gradwire_server.compiler.compile import CompileRequest, compile_program, load_executable
-from gradwire_server.runtime.devices import set_up_jax
+from gradwire_server.compiler.compile import compile_program
+from gradwire_server.jax_setup import set_up_jax
+from gradwire_server.runtime.executable import load_executable
 
 
 class SelfTestError(Exception):
@@ -106,8 +107,8 @@ def _what_is_compiled_can_be_loaded() -> None:
     matrix = TensorType(np.dtype(np.float64), (3, 3))
     nodes = (Node("linalg.cholesky", (0,), (1,)), Node("matmul", (1, 1), (2,)))
     entry = Function("", (Param(0, matrix),), (), nodes, (2,))
-    typed = infer_program(Program((entry,), 0, (True,)))
-    executable = load_executable(compile_program(CompileRequest(typed, "highest", 4)))
+    data = encode_program(Program((entry,), 0, (True,)))
+    executable = load_executable(compile_program(data, "highest", 4))
     lower = np.tril(np.linspace(1.0, 2.0, 36).reshape(4, 3, 3))
     (got,) = executable([lower @ lower.transpose(0, 2, 1)])
     _expect(got, lower @ lower, 1e-12)

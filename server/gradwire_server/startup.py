@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from gradwire_server.config.settings import ANY, AUTO, OFF, Settings, default_cache_dir, own_folder
+from gradwire_server.jax_setup import DeviceError, set_up_jax
 from gradwire_server.runtime import devices
 from gradwire_server.runtime.store import Store, StoreError
 from gradwire_server.warmup import Recorder, WarmError
@@ -24,8 +25,8 @@ def set_up_device(settings: Settings) -> None:
         StartError: there is none, or not of the platform asked for.
     """
     try:
-        devices.set_up_jax()
-    except devices.DeviceError as error:
+        set_up_jax()
+    except DeviceError as error:
         raise StartError(str(error)) from error
     device = devices.list_devices()[0]
     if settings.platform not in (ANY, device.platform):

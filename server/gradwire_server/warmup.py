@@ -22,8 +22,8 @@ from google.protobuf.message import DecodeError
 
 from gradwire.errors import GradwireError
 from gradwire.v1 import service_pb2 as pb
-from gradwire_server.compiler.compile import UNMAPPED
 from gradwire_server.config.settings import Settings
+from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.rpc import messages as requests
 from gradwire_server.rpc.message_limits import check_items
 from gradwire_server.serving import batching
@@ -67,9 +67,9 @@ class Recorder:
         Args:
             program: Its bytes.
             precision: ``fast``, ``high`` or ``highest``.
-            bucket: The rows that it was made for, or ``UNMAPPED``.
+            bucket: The rows that it was made for, or ``NO_BATCH``.
         """
-        wanted = Preparation(program, precision, () if bucket == UNMAPPED else (bucket,))
+        wanted = Preparation(program, precision, () if bucket == NO_BATCH else (bucket,))
         digest = hashlib.sha256(_write(replace(wanted, batch_sizes=()))).hexdigest()
         path = self._directory / f"{digest}{_SUFFIX}"
         with self._lock:

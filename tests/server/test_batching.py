@@ -9,10 +9,10 @@ import pytest
 from gradwire.errors import LimitExceededError, OutOfMemoryError
 from gradwire.ir import ProgramLimits, infer_program
 from gradwire.tensors import FROM_WIRE, is_complex, is_inexact
-from gradwire_server.compiler.compile import UNMAPPED, Cost
+from gradwire_server.artifact import Cost
+from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.serving import batching
 from gradwire_server.serving.batching import BatchLimits
-from gradwire_server.serving.inputs import NO_ROWS
 from gradwire_server.serving.plan import Plan, make_plan
 from programs import function, node, program, vector
 
@@ -37,7 +37,7 @@ def test_buckets_are_powers_of_two() -> None:
     assert [batching.bucket_of(rows) for rows in (1, 2, 3, 4, 5, 8, 9, 1000)] == [
         1, 2, 4, 4, 8, 8, 16, 1024,
     ]  # fmt: skip
-    assert batching.bucket_of(NO_ROWS) == UNMAPPED
+    assert batching.bucket_of(NO_BATCH) == NO_BATCH
 
 
 @pytest.mark.parametrize("rows", range(1, 10))
@@ -56,8 +56,8 @@ def test_padding_repeats_a_real_row(rows: int) -> None:
 def test_without_rows_nothing_is_padded_or_cut() -> None:
     """The arrays are what they were."""
     x = np.ones(3)
-    assert batching.pad(_plan(mapped=False), [x], NO_ROWS)[0] is x
-    assert batching.cut([x], NO_ROWS)[0] is x
+    assert batching.pad(_plan(mapped=False), [x], NO_BATCH)[0] is x
+    assert batching.cut([x], NO_BATCH)[0] is x
 
 
 def test_an_empty_batch_has_empty_outputs() -> None:
@@ -103,7 +103,7 @@ def test_a_batch_of_tensors_is_bounded(name: str, per_row: int) -> None:
 @pytest.mark.parametrize("mapped", [False, True])
 def test_a_reply_fits_a_message(mapped: bool) -> None:
     """What is known of it beforehand is enough to refuse it: at the bound, and one byte over."""
-    plan, rows = _plan(mapped=mapped), 5 if mapped else NO_ROWS
+    plan, rows = _plan(mapped=mapped), 5 if mapped else NO_BATCH
     size = 2048 + 512 + 72 * (5 if mapped else 1)
     batching.check_size(plan, rows, replace(WIDE, max_message_bytes=size))
     with pytest.raises(LimitExceededError, match="`max_message_bytes`") as caught:

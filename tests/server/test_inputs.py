@@ -10,7 +10,8 @@ from gradwire.errors import InvalidInputError
 from gradwire.ir import infer_program
 from gradwire.tensors import FROM_WIRE, Array
 from gradwire.v1 import service_pb2 as pb
-from gradwire_server.serving.inputs import NO_ROWS, read_inputs
+from gradwire_server.program.batch import NO_BATCH
+from gradwire_server.serving.inputs import read_inputs
 from gradwire_server.serving.plan import Plan, make_plan
 from programs import function, program, vector
 from serving import inputs
@@ -32,7 +33,7 @@ def test_arrays_are_read(dtype: np.dtype[Any], shape: tuple[int, ...], mapped: b
     """Every dtype, with and without a batch axis, bit by bit."""
     sent = _array((2, *shape) if mapped else shape, dtype)
     (read,), rows = read_inputs(inputs([sent]), _plan(shape, mapped=[mapped], dtype=dtype))
-    assert (read.dtype, read.shape, rows) == (dtype, sent.shape, 2 if mapped else NO_ROWS)
+    assert (read.dtype, read.shape, rows) == (dtype, sent.shape, 2 if mapped else NO_BATCH)
     assert read.tobytes() == sent.tobytes()
 
 
@@ -90,6 +91,6 @@ def test_nothing_is_read_for_nothing() -> None:
     """A program without parameters has no inputs."""
     body = function([], results=[0], constants=[np.ones(2)])
     plan = make_plan(infer_program(program(body)), "highest", "here")
-    assert read_inputs([], plan) == ([], NO_ROWS)
+    assert read_inputs([], plan) == ([], NO_BATCH)
     with pytest.raises(InvalidInputError, match="must hold 0 arrays; got 1"):
         read_inputs([pb.Input()], plan)

@@ -12,7 +12,7 @@ import pytest
 from gradwire.errors import OverloadedError, PlanNotFoundError
 from gradwire.ir import Program, encode_program, infer_program
 from gradwire_server.compiler import compile as compiler
-from gradwire_server.compiler.compile import UNMAPPED
+from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving import plan
 from gradwire_server.serving.compile_pool import Workers
@@ -42,7 +42,7 @@ def _hold(programs: Programs, number: int, name: str = "f") -> HeldPlan:
 
 
 def _make(programs: Programs, held: HeldPlan) -> Any:
-    return programs.make_executable(held, UNMAPPED).result(60)
+    return programs.make_executable(held, NO_BATCH).result(60)
 
 
 def _holds(programs: Programs, plan_id: str) -> bool:
@@ -95,7 +95,7 @@ def test_a_program_is_compiled_once(make: Make, slow: threading.Event) -> None:
 
     def ask(_: int) -> tuple[HeldPlan, Future[Any]]:
         held = _hold(programs, 1)
-        return held, programs.make_executable(held, UNMAPPED)
+        return held, programs.make_executable(held, NO_BATCH)
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, range(32)))
@@ -174,7 +174,7 @@ def test_what_is_being_compiled_is_not_dropped(make: Make, slow: threading.Event
     """Else it would be compiled twice."""
     programs = make(max_plans=1)
     first = _hold(programs, 1)
-    future = programs.make_executable(first, UNMAPPED)
+    future = programs.make_executable(first, NO_BATCH)
     _hold(programs, 2)
     assert _hold(programs, 1) is first
     slow.set()
@@ -208,10 +208,10 @@ def test_the_whole_key_is_compared(make: Make, monkeypatch: pytest.MonkeyPatch) 
 def test_a_queue_that_is_full_refuses(make: Make, slow: threading.Event) -> None:
     """At its bound it takes one more, over it none; and nothing of the refused is left."""
     programs = make(workers=1, max_waiting=1)
-    futures = [programs.make_executable(_hold(programs, n), UNMAPPED) for n in range(2)]
+    futures = [programs.make_executable(_hold(programs, n), NO_BATCH) for n in range(2)]
     refused = _hold(programs, 2)
     with pytest.raises(OverloadedError, match="`max_waiting_compiles` is 1"):
-        programs.make_executable(refused, UNMAPPED)
+        programs.make_executable(refused, NO_BATCH)
     assert not refused.making
     slow.set()
     for future in futures:
@@ -231,7 +231,7 @@ def test_a_failure_reaches_all_and_is_not_kept(make: Make, monkeypatch: pytest.M
     held = _hold(programs, 1)
     with monkeypatch.context() as patch:
         patch.setitem(compiler.LOWERINGS, "add", fail)
-        futures = [programs.make_executable(held, UNMAPPED) for _ in range(3)]
+        futures = [programs.make_executable(held, NO_BATCH) for _ in range(3)]
         released.set()
         for future in futures:
             with pytest.raises(ValueError, match="broken"):
@@ -245,7 +245,7 @@ def test_a_new_server_loads_what_an_old_one_compiled(make: Make, tmp_path: Path)
     old, new = make(folder=tmp_path / "c"), make(folder=tmp_path / "c")
     held = _hold(old, 1)
     _make(old, held)
-    assert held.compiled == {UNMAPPED}
+    assert held.compiled == {NO_BATCH}
     loaded = _hold(new, 1)
     np.testing.assert_array_equal(_make(new, loaded)([X])[0], X + 1)
     assert (new.counts.compiled, new.counts.loaded_from_disk) == (0, 1)
@@ -266,7 +266,9 @@ def test_a_file_that_can_not_be_used_is_compiled_again(
     if harm == "damaged":
         path.write_bytes(good[:-1])
     elif harm == "unloadable":
-        Store(folder, MANY).write(plan.join_parts([held.plan.key, b"0"]), b"\xff" * 100)
+        Store(folder, MANY).write(
+            plan.join_parts([held.plan.key, str(NO_BATCH).encode()]), b"\xff" * 100
+        )
     else:
         path.unlink()
         _make(old, _hold(old, 2))

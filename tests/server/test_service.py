@@ -18,6 +18,7 @@ from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import App
 from gradwire_server.compiler import compile as compiler
 from gradwire_server.observability.logs import FIELDS
+from gradwire_server.runtime import executable
 from programs import function, node, program, vector
 from server_process import eventually
 from serving import (
@@ -426,9 +427,9 @@ def test_the_queue_of_compiles_is_bounded(tmp_path: Path) -> None:
 def test_runs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many run, so many wait, and the next is refused; a waiter's deadline counts."""
     begun, released = threading.Semaphore(0), threading.Event()
-    run = compiler.Executable.__call__
+    run = executable.Executable.__call__
 
-    def slow(self: compiler.Executable, arguments: Any) -> Any:
+    def slow(self: executable.Executable, arguments: Any) -> Any:
         begun.release()
         released.wait(60)
         return run(self, arguments)
@@ -436,7 +437,7 @@ def test_runs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with serving(tmp_path, max_executions=1, max_waiting_executions=1) as (_, stub):
         plan_id = stub.Prepare(prepare_request(SIN)).plan.id
         request = pb.ComputeRequest(plan_id=plan_id, inputs=inputs([X]))
-        monkeypatch.setattr(compiler.Executable, "__call__", slow)
+        monkeypatch.setattr(executable.Executable, "__call__", slow)
         running = stub.Compute.future(request)
         assert begun.acquire(timeout=10)
         waiting = stub.Compute.future(request, timeout=0.5)

@@ -19,8 +19,8 @@ from grpc_health.v1 import health_pb2
 
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import App, build
-from gradwire_server.compiler.compile import UNMAPPED
 from gradwire_server.config.settings import Settings
+from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.startup import StartError
 from gradwire_server.warmup import Recorder, read_records
 from programs import chain, function, node, program, vector
@@ -72,7 +72,7 @@ def _kept(folder: Path, **values: Any) -> int:
     """How many of three programs, each of 100 bytes, are recorded under these bounds."""
     recorder = Recorder(_in(folder, **values))
     for letter in (b"a", b"b", b"c"):
-        recorder.add(letter * 100, "highest", UNMAPPED)
+        recorder.add(letter * 100, "highest", NO_BATCH)
     return len(list(folder.iterdir()))
 
 
@@ -208,11 +208,11 @@ def test_recording_and_warming_may_share_a_directory(tmp_path: Path, records: Pa
 def test_a_damaged_record_is_written_anew(tmp_path: Path) -> None:
     """It would else be lost for good."""
     recorder = Recorder(_in(tmp_path))
-    recorder.add(b"program", "highest", UNMAPPED)
+    recorder.add(b"program", "highest", NO_BATCH)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     path.write_bytes(b"\xff")
-    Recorder(_in(tmp_path)).add(b"program", "highest", UNMAPPED)
+    Recorder(_in(tmp_path)).add(b"program", "highest", NO_BATCH)
     assert path.read_bytes() == whole
 
 
@@ -232,7 +232,7 @@ def test_bytes_recorded_are_bounded(tmp_path: Path) -> None:
     assert _kept(tmp_path / "at", max_recorded_bytes=total) == 3
     assert _kept(tmp_path / "over", max_recorded_bytes=total - 1) == 2
     full = Recorder(_in(tmp_path / "at", max_recorded_bytes=total))
-    full.add(b"d", "highest", UNMAPPED)
+    full.add(b"d", "highest", NO_BATCH)
     assert len(list((tmp_path / "at").iterdir())) == 3
 
 

@@ -1,4 +1,4 @@
-"""The devices that the server computes on, and how JAX is set up in its process."""
+"""The devices that the server computes on, and what names the environment of a result."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import jaxlib.version
 import numpy as np
 
 import gradwire.ir
 import gradwire_server
 from gradwire.opset import OPSET_VERSION
+from gradwire_server.jax_setup import set_up_jax
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,52 +37,6 @@ class DeviceInfo:
     kind: str
     memory_bytes: int
     used_bytes: int
-
-
-_REDUCE_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
-_WRONG_REDUCTIONS = ((0, 10, 2), (0, 12))
-"""The first jaxlib that sums rows wrongly on the CPU (jax issue 39103), and the first
-that this server wasn't tried with. XLA aborts on flags that it doesn't know, so
-it is told only where it is known to listen: 0.10.2, 0.11.0, 0.11.1 and 0.11.2."""
-
-
-class DeviceError(Exception):
-    """JAX finds nothing to compute on; the message says what it was told."""
-
-
-@functools.cache
-def set_up_jax() -> None:
-    """Sets what must be set once in a process, before the first computation.
-
-    Without x64, float64 is narrowed in silence. Asynchronous dispatch costs a
-    small call on the CPU four times its time. JAX's own compile cache is off,
-    since executables are kept by ``store``.
-
-    Raises:
-        DeviceError: there is no device.
-    """
-    first, end = _WRONG_REDUCTIONS
-    flags = os.environ.get("XLA_FLAGS", "")
-    if first <= jaxlib.version.__version_info__ < end and _REDUCE_FLAG not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {_REDUCE_FLAG}=-reduce".strip()
-    jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
-    jax.config.update("jax_enable_compilation_cache", False)
-    try:
-        jax.local_devices()
-    except Exception as error:
-        told = os.environ.get("JAX_PLATFORMS", "")
-        raise DeviceError(
-            f"JAX must find a device; got none, with JAX_PLATFORMS={told!r} {error}".rstrip()
-        ) from error
-    try:
-        cpu = jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS leaves the CPU out, and so its LAPACK
-        return
-    # An executable that calls LAPACK crashes the process if it is loaded
-    # before anything that uses LAPACK was lowered: that registers the kernels.
-    with jax.default_device(cpu):
-        jax.jit(jnp.linalg.cholesky).lower(jax.ShapeDtypeStruct((2, 2), np.float32))
 
 
 def list_devices() -> list[DeviceInfo]:

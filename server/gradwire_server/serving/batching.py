@@ -14,8 +14,8 @@ from gradwire.errors import LimitExceededError, OutOfMemoryError
 from gradwire.ir import ProgramLimits
 from gradwire.ir.limits import exceeded
 from gradwire.tensors import Array, is_inexact
-from gradwire_server.compiler.compile import UNMAPPED, Cost
-from gradwire_server.serving.inputs import NO_ROWS
+from gradwire_server.artifact import Cost
+from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.serving.plan import Plan
 
 _REPLY_BYTES = 2048
@@ -41,8 +41,8 @@ class BatchLimits:
 
 
 def bucket_of(rows: int) -> int:
-    """Returns the least power of two that holds the rows; ``UNMAPPED`` for no batch."""
-    return UNMAPPED if rows == NO_ROWS else 1 << (rows - 1).bit_length()
+    """Returns the least power of two that holds the rows; ``NO_BATCH`` for no batch."""
+    return NO_BATCH if rows == NO_BATCH else 1 << (rows - 1).bit_length()
 
 
 def check_size(plan: Plan, rows: int, limits: BatchLimits) -> None:
@@ -55,7 +55,7 @@ def check_size(plan: Plan, rows: int, limits: BatchLimits) -> None:
         LimitExceededError: it can't.
     """
     factor = 1
-    if rows != NO_ROWS:
+    if rows != NO_BATCH:
         if rows > limits.max_batch_rows:
             raise exceeded("max_batch_rows", limits.max_batch_rows, rows)
         bucket = bucket_of(rows) if rows else 1
@@ -109,7 +109,7 @@ def pad(plan: Plan, inputs: Sequence[Array], rows: int) -> list[Array]:
     Any other row, such as zeros, could run a loop to its bound or make NaN.
     """
     missing = bucket_of(rows) - rows
-    if rows == NO_ROWS or not missing:
+    if rows == NO_BATCH or not missing:
         return list(inputs)
     return [
         np.concatenate([x, np.broadcast_to(x[-1:], (missing, *x.shape[1:]))]) if mapped else x
@@ -119,7 +119,7 @@ def pad(plan: Plan, inputs: Sequence[Array], rows: int) -> list[Array]:
 
 def cut(outputs: Sequence[Array], rows: int) -> list[Array]:
     """Takes the padding off the outputs."""
-    return list(outputs) if rows == NO_ROWS else [x[:rows] for x in outputs]
+    return list(outputs) if rows == NO_BATCH else [x[:rows] for x in outputs]
 
 
 def empty_outputs(plan: Plan) -> list[Array]:

@@ -14,15 +14,16 @@ from gradwire.errors import InvalidProgramError, OverloadedError, Reason
 from gradwire.ir.limits import exceeded
 from gradwire.tensors import Array
 from gradwire.v1 import service_pb2 as pb
-from gradwire_server.compiler.compile import UNMAPPED, Executable
+from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.program.decode import validate_program
+from gradwire_server.runtime.executable import Executable
 from gradwire_server.serving import batching
 from gradwire_server.serving.batching import BatchLimits
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.deadline import Deadline, StillRunning
 from gradwire_server.serving.device_memory import Room
 from gradwire_server.serving.gate import Gate
-from gradwire_server.serving.inputs import NO_ROWS, read_inputs
+from gradwire_server.serving.inputs import read_inputs
 from gradwire_server.serving.plan import Plan
 from gradwire_server.serving.plan_cache import HeldPlan, Programs
 from gradwire_server.serving.runs import Runs
@@ -160,7 +161,7 @@ class Engine:
         record.rows = rows
         bucket = batching.bucket_of(rows)
         executable = held.executables.get(bucket)
-        if executable is None or rows != NO_ROWS:
+        if executable is None or rows != NO_BATCH:
             batching.check_size(plan, rows, self._limits)
         if rows == 0:
             outputs = batching.empty_outputs(plan)
@@ -241,8 +242,8 @@ class Engine:
                     reason=Reason.ERROR_REASON_INVALID_REQUEST,
                     field="batch_sizes",
                 )
-            batching.check_size(plan, NO_ROWS, self._limits)
-            return [UNMAPPED]
+            batching.check_size(plan, NO_BATCH, self._limits)
+            return [NO_BATCH]
         if len(sizes) > self._max_batch_sizes:
             raise exceeded("max_batch_sizes", self._max_batch_sizes, len(sizes))
         for rows in (1, *sizes):

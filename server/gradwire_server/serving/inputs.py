@@ -11,10 +11,8 @@ from gradwire.errors import InvalidInputError, InvalidProgramError, Reason
 from gradwire.ir.strict import reject_unknown_fields
 from gradwire.tensors import TO_WIRE, Array, TensorType, decode_tensor, type_of
 from gradwire.v1 import service_pb2 as pb
+from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.serving.plan import Plan
-
-NO_ROWS = -1
-"""The rows of a call whose program is not mapped."""
 
 
 def read_inputs(messages: Sequence[pb.Input], plan: Plan) -> tuple[list[Array], int]:
@@ -22,7 +20,7 @@ def read_inputs(messages: Sequence[pb.Input], plan: Plan) -> tuple[list[Array], 
 
     Returns:
         The arrays, which are views of the messages' bytes, and the rows of the
-        batch, or ``NO_ROWS`` if the program is not mapped.
+        batch, or ``NO_BATCH`` if the program is not mapped.
 
     Raises:
         InvalidProgramError: an input holds no array, or an unknown field.
@@ -34,7 +32,7 @@ def read_inputs(messages: Sequence[pb.Input], plan: Plan) -> tuple[list[Array], 
             f"`inputs` must hold {len(plan.inputs)} arrays; got {len(messages)}", field="inputs"
         )
     arrays = []
-    rows, first = NO_ROWS, 0
+    rows, first = NO_BATCH, 0
     for position, (message, wanted, mapped) in enumerate(
         zip(messages, plan.inputs, plan.mapped, strict=True)
     ):
@@ -44,7 +42,7 @@ def read_inputs(messages: Sequence[pb.Input], plan: Plan) -> tuple[list[Array], 
         arrays.append(array)
         if not mapped:
             continue
-        if rows == NO_ROWS:
+        if rows == NO_BATCH:
             rows, first = array.shape[0], position
         elif array.shape[0] != rows:
             raise InvalidInputError(

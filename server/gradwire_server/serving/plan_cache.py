@@ -15,14 +15,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gradwire.errors import PlanNotFoundError
-from gradwire.ir import TypedProgram
-from gradwire_server.compiler.compile import (
-    CompileRequest,
-    Executable,
-    compile_program,
-    load_executable,
-)
+from gradwire.ir import TypedProgram, encode_program
+from gradwire_server.compiler.compile import compile_program
 from gradwire_server.runtime.devices import environment
+from gradwire_server.runtime.executable import Executable, load_executable
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving.compile_pool import Workers
 from gradwire_server.serving.plan import Plan, join_parts, make_plan
@@ -226,7 +222,7 @@ class Programs:
             except Exception:  # noqa: BLE001 - whatever it is, compiling mends it
                 _log.exception("plan %s can't be loaded and is compiled again", plan.id)
                 self._store.remove(key)
-        data = compile_program(CompileRequest(plan.typed, plan.precision, bucket))
+        data = compile_program(encode_program(plan.typed.program), plan.precision, bucket)
         if self._store is not None:
             self._store.write(key, data)
         return load_executable(data), True
