@@ -17,7 +17,7 @@ from gradwire.opset import OPS
 from gradwire.opset.core import Call, Derivatives
 from gradwire.tensors import Array, TensorType
 from gradwire_server.compiler.lowering import LOWERINGS
-from gradwire_server.compiler.lowering.guard import COLUMNS, GUARDED, VECTOR
+from gradwire_server.compiler.lowering.linalg.guard import COLUMNS, GUARDED, VECTOR
 
 ELEMENTARY = {
     "linalg.block_diag",

@@ -15,7 +15,7 @@ import pytest
 
 import gradwire_server.compiler.lowering  # noqa: F401 - has the batches cut
 from gradwire.tensors import Array
-from gradwire_server.compiler.lowering import lapack
+from gradwire_server.compiler.lowering.linalg import lapack
 
 jax.config.update("jax_enable_x64", True)
 

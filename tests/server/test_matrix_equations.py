@@ -13,7 +13,7 @@ import scipy.linalg
 
 from gradwire.tensors import Array
 from gradwire_server.compiler.lowering import LOWERINGS
-from gradwire_server.compiler.lowering.schur import shifted_qr
+from gradwire_server.compiler.lowering.linalg.schur import shifted_qr
 
 jax.config.update("jax_enable_x64", True)
 

@@ -3,25 +3,27 @@
 from gradwire_server.compiler.lowering import (
     contraction,
     creation,
-    decompositions,
-    determinant,
-    elementwise,
-    exponential,
     fft,
     index,
-    linalg,
-    matrix_equations,
     nn,
     random,
     reduction,
     shape,
-    softmax,
-    solvers,
-    special,
 )
 from gradwire_server.compiler.lowering.core import JaxFunction, Lowering, lower_function
-from gradwire_server.compiler.lowering.guard import guard_all
-from gradwire_server.compiler.lowering.lapack import cut_batches
+from gradwire_server.compiler.lowering.elementwise import ops as elementwise
+from gradwire_server.compiler.lowering.elementwise import softmax
+from gradwire_server.compiler.lowering.linalg import (
+    decompositions,
+    determinant,
+    exponential,
+    matrix_equations,
+    solvers,
+)
+from gradwire_server.compiler.lowering.linalg import ops as linalg
+from gradwire_server.compiler.lowering.linalg.guard import guard_all
+from gradwire_server.compiler.lowering.linalg.lapack import cut_batches
+from gradwire_server.compiler.lowering.special import ops as special
 
 _PLAIN: dict[str, Lowering] = {
     **elementwise.LOWERINGS,

@@ -15,7 +15,7 @@ from gradwire.ir import TypedProgram
 from gradwire.opset.core import Signature
 from gradwire.tensors import Array, TensorType
 from gradwire_server.compiler.lowering.custom_rules import with_jvp, with_vjp
-from gradwire_server.compiler.lowering.spectral_pattern import find_spectral_sums
+from gradwire_server.compiler.lowering.linalg.spectral_pattern import find_spectral_sums
 
 Lowering = Callable[..., Any]
 """Called as ``lowering(*functions, *operands, **attrs)``; returns one array, or

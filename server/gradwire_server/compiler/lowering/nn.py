@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradwire_server.compiler.lowering import activations, windows
+from gradwire_server.compiler.lowering import windows
 from gradwire_server.compiler.lowering.core import Lowering
+from gradwire_server.compiler.lowering.elementwise import activations
 
 
 def _attention(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradwire_server.compiler.lowering.core import Lowering, of_unfolded, unfolded
-from gradwire_server.compiler.lowering.norms import deviation, variance
+from gradwire_server.compiler.lowering.elementwise.norms import deviation, variance
 
 
 def _in_own_dtype(function: Lowering) -> Lowering:

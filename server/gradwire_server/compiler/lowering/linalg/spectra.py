@@ -11,8 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradwire_server.compiler.lowering.gaps import divide_by_gap, is_lost, least_gap, loud_where
-from gradwire_server.compiler.lowering.matrices import adjoint, product
+from gradwire_server.compiler.lowering.linalg.gaps import (
+    divide_by_gap,
+    is_lost,
+    least_gap,
+    loud_where,
+)
+from gradwire_server.compiler.lowering.linalg.matrices import adjoint, product
 
 _MAX_CONDITION = (1e3 * float(np.finfo(np.float64).eps)) ** -0.5
 """Of an eigenvalue of a matrix that isn't normal: rounding moves it by epsilon times

@@ -10,7 +10,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradwire_server.compiler.lowering.core import Lowering
-from gradwire_server.compiler.lowering.slopes import Unary, by_kind, tangent_of, with_slope
+from gradwire_server.compiler.lowering.elementwise.slopes import (
+    Unary,
+    by_kind,
+    tangent_of,
+    with_slope,
+)
 
 
 @cache

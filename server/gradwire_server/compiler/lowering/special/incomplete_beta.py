@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import xlog1py, xlogy
 
-from gradwire_server.compiler.lowering.gamma import betaln, stirling_series
-from gradwire_server.compiler.lowering.integrals import continued_fraction, integral
-from gradwire_server.compiler.lowering.log1pmx import minus_log1p
-from gradwire_server.compiler.lowering.widths import in_double
+from gradwire_server.compiler.lowering.elementwise.widths import in_double
+from gradwire_server.compiler.lowering.special.gamma import betaln, stirling_series
+from gradwire_server.compiler.lowering.special.integrals import continued_fraction, integral
+from gradwire_server.compiler.lowering.special.log1pmx import minus_log1p
 
 _LARGEST = 1e6
 """The largest parameter: the fraction takes ten terms for each unit of its root."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradwire_server.compiler.lowering.core import Lowering
-from gradwire_server.compiler.lowering.hyperbolic import expit, expm1, softplus, tanh
+from gradwire_server.compiler.lowering.elementwise.hyperbolic import expit, expm1, softplus, tanh
 
 # The scale and alpha of Klambauer and others, Self-Normalizing Neural Networks, 2017.
 _SELU_ALPHA = 1.6732632423543772848170429916717

@@ -8,9 +8,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradwire_server.compiler.lowering import complex_functions as complex_
 from gradwire_server.compiler.lowering.core import Lowering
-from gradwire_server.compiler.lowering.slopes import Unary, by_kind, epsilon_of, with_slope
+from gradwire_server.compiler.lowering.elementwise import complex_functions as complex_
+from gradwire_server.compiler.lowering.elementwise.slopes import (
+    Unary,
+    by_kind,
+    epsilon_of,
+    with_slope,
+)
 
 
 def _sech_squared(x: jax.Array) -> jax.Array:

@@ -8,12 +8,12 @@ import numpy as np
 from jax import lax
 
 from gradwire_server.compiler.lowering.core import Lowering
-from gradwire_server.compiler.lowering.double import differentiated_in_double
-from gradwire_server.compiler.lowering.gaps import loud_where
-from gradwire_server.compiler.lowering.guard import Operand, guarded
-from gradwire_server.compiler.lowering.norms import sum_norm, vector_norm
-from gradwire_server.compiler.lowering.singular import singular_values
-from gradwire_server.compiler.lowering.spectral_sums import singular_sum
+from gradwire_server.compiler.lowering.elementwise.norms import sum_norm, vector_norm
+from gradwire_server.compiler.lowering.linalg.double import differentiated_in_double
+from gradwire_server.compiler.lowering.linalg.gaps import loud_where
+from gradwire_server.compiler.lowering.linalg.guard import Operand, guarded
+from gradwire_server.compiler.lowering.linalg.singular import singular_values
+from gradwire_server.compiler.lowering.linalg.spectral_sums import singular_sum
 
 
 def _slogdet(x: jax.Array) -> tuple[jax.Array, ...]:

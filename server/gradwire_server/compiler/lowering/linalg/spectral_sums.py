@@ -15,11 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradwire_server.compiler.lowering.double import differentiated_in_double
-from gradwire_server.compiler.lowering.gaps import least_gap, loud_where
-from gradwire_server.compiler.lowering.matrices import adjoint, product
-from gradwire_server.compiler.lowering.singular import singular_values, singular_vectors
-from gradwire_server.compiler.lowering.spectra import hermitian_eigenvalues, hermitian_eigenvectors
+from gradwire_server.compiler.lowering.linalg.double import differentiated_in_double
+from gradwire_server.compiler.lowering.linalg.gaps import least_gap, loud_where
+from gradwire_server.compiler.lowering.linalg.matrices import adjoint, product
+from gradwire_server.compiler.lowering.linalg.singular import singular_values, singular_vectors
+from gradwire_server.compiler.lowering.linalg.spectra import (
+    hermitian_eigenvalues,
+    hermitian_eigenvectors,
+)
 
 Terms = Callable[..., jax.Array]
 """An elementwise real function of (values, *parameters), in any number of axes; each

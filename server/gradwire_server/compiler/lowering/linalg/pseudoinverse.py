@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gradwire_server.compiler.lowering.double import differentiated_in_double
-from gradwire_server.compiler.lowering.gaps import divide_by_gap, least_gap
-from gradwire_server.compiler.lowering.matrices import adjoint, product
+from gradwire_server.compiler.lowering.linalg.double import differentiated_in_double
+from gradwire_server.compiler.lowering.linalg.gaps import divide_by_gap, least_gap
+from gradwire_server.compiler.lowering.linalg.matrices import adjoint, product
 
 
 def _kept(s: jax.Array, rtol: float) -> jax.Array:

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from gradwire_server.compiler.lowering.core import Lowering
-from gradwire_server.compiler.lowering.roots import length
-from gradwire_server.compiler.lowering.slopes import tangent_of
+from gradwire_server.compiler.lowering.elementwise.roots import length
+from gradwire_server.compiler.lowering.elementwise.slopes import tangent_of
 
 Pair = tuple[jax.Array, jax.Array]
 Tangents = tuple[Any, Any]

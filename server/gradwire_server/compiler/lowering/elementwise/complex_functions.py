@@ -14,9 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gradwire_server.compiler.lowering.division import reciprocal
-from gradwire_server.compiler.lowering.planar import direction
-from gradwire_server.compiler.lowering.slopes import Unary, differentiated_as, with_slope
+from gradwire_server.compiler.lowering.elementwise.division import reciprocal
+from gradwire_server.compiler.lowering.elementwise.planar import direction
+from gradwire_server.compiler.lowering.elementwise.slopes import (
+    Unary,
+    differentiated_as,
+    with_slope,
+)
 
 Parts = tuple[jax.Array, jax.Array]
 

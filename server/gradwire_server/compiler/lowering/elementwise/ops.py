@@ -8,10 +8,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradwire_server.compiler.lowering import complex_functions, division, hyperbolic, planar
 from gradwire_server.compiler.lowering.core import Lowering
-from gradwire_server.compiler.lowering.norms import modulus
-from gradwire_server.compiler.lowering.slopes import by_kind, tangent_of
+from gradwire_server.compiler.lowering.elementwise import (
+    complex_functions,
+    division,
+    hyperbolic,
+    planar,
+)
+from gradwire_server.compiler.lowering.elementwise.norms import modulus
+from gradwire_server.compiler.lowering.elementwise.slopes import by_kind, tangent_of
 
 
 def _integer_pow(x: jax.Array, *, exponent: int) -> jax.Array:

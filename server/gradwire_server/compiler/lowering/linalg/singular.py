@@ -8,8 +8,13 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from gradwire_server.compiler.lowering.gaps import divide_by_gap, is_lost, least_gap, loud_where
-from gradwire_server.compiler.lowering.matrices import adjoint, product
+from gradwire_server.compiler.lowering.linalg.gaps import (
+    divide_by_gap,
+    is_lost,
+    least_gap,
+    loud_where,
+)
+from gradwire_server.compiler.lowering.linalg.matrices import adjoint, product
 
 _Factors = tuple[jax.Array, jax.Array, jax.Array]
 

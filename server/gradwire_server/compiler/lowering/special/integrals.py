@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from gradwire_server.compiler.lowering.widths import Function
+from gradwire_server.compiler.lowering.elementwise.widths import Function
 
 
 def continued_fraction(

@@ -15,11 +15,15 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy import special
 
-from gradwire_server.compiler.lowering.gamma import gammaln, gammaln_of_1_plus, stirling_series
-from gradwire_server.compiler.lowering.integrals import continued_fraction, integral
-from gradwire_server.compiler.lowering.log1pmx import log1p_ratio, minus_log1p
-from gradwire_server.compiler.lowering.temme import COEFFICIENTS
-from gradwire_server.compiler.lowering.widths import in_double
+from gradwire_server.compiler.lowering.elementwise.widths import in_double
+from gradwire_server.compiler.lowering.special.gamma import (
+    gammaln,
+    gammaln_of_1_plus,
+    stirling_series,
+)
+from gradwire_server.compiler.lowering.special.integrals import continued_fraction, integral
+from gradwire_server.compiler.lowering.special.log1pmx import log1p_ratio, minus_log1p
+from gradwire_server.compiler.lowering.special.temme import COEFFICIENTS
 
 _LARGE = 100
 """The parameter from which Temme's expansion serves, for \\|x/a - 1\\| < ``_NEAR``."""

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax.scipy import special
 
-from gradwire_server.compiler.lowering.division import divide
-from gradwire_server.compiler.lowering.log1pmx import minus_log1p
-from gradwire_server.compiler.lowering.widths import Function
+from gradwire_server.compiler.lowering.elementwise.division import divide
+from gradwire_server.compiler.lowering.elementwise.widths import Function
+from gradwire_server.compiler.lowering.special.log1pmx import minus_log1p
 
 # x/y and its derivatives come from `divide`: a square of y on the way would
 # overflow or underflow.

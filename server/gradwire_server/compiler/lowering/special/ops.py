@@ -9,19 +9,19 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy import special
 
-from gradwire_server.compiler.lowering import (
+from gradwire_server.compiler.lowering.core import Lowering
+from gradwire_server.compiler.lowering.elementwise import hyperbolic
+from gradwire_server.compiler.lowering.elementwise.division import divide
+from gradwire_server.compiler.lowering.elementwise.widths import in_double
+from gradwire_server.compiler.lowering.special import (
     bessel,
     entropy,
     gamma,
-    hyperbolic,
     incomplete_beta,
     incomplete_gamma,
     normal,
     zeta,
 )
-from gradwire_server.compiler.lowering.core import Lowering
-from gradwire_server.compiler.lowering.division import divide
-from gradwire_server.compiler.lowering.widths import in_double
 
 
 def _polygamma(x: jax.Array, *, n: int) -> jax.Array:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradwire_server.compiler.lowering.core import Lowering
-from gradwire_server.compiler.lowering.planar import hypot
-from gradwire_server.compiler.lowering.roots import root
+from gradwire_server.compiler.lowering.elementwise.planar import hypot
+from gradwire_server.compiler.lowering.elementwise.roots import root
 
 
 def modulus(x: jax.Array) -> jax.Array:

@@ -21,14 +21,14 @@ from gradwire.opset import OPS
 from gradwire.opset.core import Call
 from gradwire.opset.rules import attr_axes, elementwise_batch
 from gradwire.tensors import TensorType
-from gradwire_server.compiler.lowering.guard import Operand, guarded
-from gradwire_server.compiler.lowering.spectral_sums import (
+from gradwire_server.compiler.lowering.linalg.guard import Operand, guarded
+from gradwire_server.compiler.lowering.linalg.spectral_sums import (
     Terms,
     hermitian_sum,
     singular_sum,
     sum_of_squares,
 )
-from gradwire_server.compiler.lowering.triangles import hermitian_from
+from gradwire_server.compiler.lowering.linalg.triangles import hermitian_from
 
 _SPECTRA = {"linalg.eigh": 0, "linalg.eigvalsh": 0, "linalg.svd": 1, "linalg.svdvals": 0}
 """The ops whose output of this number is a spectrum."""

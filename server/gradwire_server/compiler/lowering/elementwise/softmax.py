@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradwire_server.compiler.lowering.core import Lowering
-from gradwire_server.compiler.lowering.hyperbolic import expit
-from gradwire_server.compiler.lowering.slopes import tangent_of
+from gradwire_server.compiler.lowering.elementwise.hyperbolic import expit
+from gradwire_server.compiler.lowering.elementwise.slopes import tangent_of
 
 Pair = tuple[jax.Array, jax.Array]
 Axes = tuple[int, ...]

@@ -15,9 +15,9 @@ import numpy as np
 from jax import lax
 
 from gradwire_server.compiler.lowering.core import Lowering
-from gradwire_server.compiler.lowering.exponential import expm
-from gradwire_server.compiler.lowering.matrices import adjoint, product
-from gradwire_server.compiler.lowering.schur import (
+from gradwire_server.compiler.lowering.linalg.exponential import expm
+from gradwire_server.compiler.lowering.linalg.matrices import adjoint, product
+from gradwire_server.compiler.lowering.linalg.schur import (
     schur,
     triangular_log,
     triangular_log_slope,

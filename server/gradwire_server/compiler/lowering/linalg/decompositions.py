@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 
 from gradwire_server.compiler.lowering.core import Lowering
-from gradwire_server.compiler.lowering.double import differentiated_in_double
-from gradwire_server.compiler.lowering.pseudoinverse import least_squares, pseudoinverse
-from gradwire_server.compiler.lowering.singular import singular_values, singular_vectors
-from gradwire_server.compiler.lowering.spectra import (
+from gradwire_server.compiler.lowering.linalg.double import differentiated_in_double
+from gradwire_server.compiler.lowering.linalg.pseudoinverse import least_squares, pseudoinverse
+from gradwire_server.compiler.lowering.linalg.singular import singular_values, singular_vectors
+from gradwire_server.compiler.lowering.linalg.spectra import (
     general_eigenvalues,
     hermitian_eigenvalues,
     hermitian_eigenvectors,
 )
-from gradwire_server.compiler.lowering.triangles import cholesky, hermitian_from
+from gradwire_server.compiler.lowering.linalg.triangles import cholesky, hermitian_from
 
 
 def _eig(x: jax.Array) -> tuple[jax.Array, ...]:

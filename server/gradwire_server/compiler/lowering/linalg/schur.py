@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gradwire_server.compiler.lowering.matrices import adjoint, product
+from gradwire_server.compiler.lowering.linalg.matrices import adjoint, product
 
 _STEPS = 30
 """QR steps for each eigenvalue, and for each matrix; LAPACK's bound too."""

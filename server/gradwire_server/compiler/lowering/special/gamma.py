@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy import special
 
-from gradwire_server.compiler.lowering.slopes import Unary, with_slope
-from gradwire_server.compiler.lowering.zeta import scaled_zeta
+from gradwire_server.compiler.lowering.elementwise.slopes import Unary, with_slope
+from gradwire_server.compiler.lowering.special.zeta import scaled_zeta
 
 _STIRLING = (
     1 / 12,
