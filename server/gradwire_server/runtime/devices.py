@@ -115,17 +115,13 @@ def _host_memory() -> int:
 
 
 def _hash_sources() -> str:
-    """Hashes the sources of the server, and of the parts it shares with the client."""
+    """Hashes the sources of what can change a result, on both sides, and no others."""
     digest = hashlib.sha256()
     shared = Path(gradwire.ir.__file__).parent.parent
     server = Path(gradwire_server.__file__).parent
-    files = [
-        *server.rglob("*.py"),
-        *(shared / "ir").rglob("*.py"),
-        *(shared / "opset").rglob("*.py"),
-        shared / "tensors.py",
-    ]
-    for file in sorted(files):
+    parts = [server / "compiler", server / "program", shared / "ir", shared / "opset"]
+    alone = [server / "artifact.py", server / "jax_setup.py", shared / "tensors.py"]
+    for file in sorted([*alone, *(file for part in parts for file in part.rglob("*.py"))]):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
