@@ -20,8 +20,8 @@ from echo_server import EchoServer
 from models import apply_mlp, make_params
 
 import gradwire as gw
-from gradwire.channel import Channel
-from gradwire.options import check_options
+from gradwire.transport.grpc import Channel
+from gradwire.transport.options import check_options
 
 TARGET = 1.15
 CALLS = 2000

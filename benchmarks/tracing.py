@@ -9,7 +9,7 @@ import numpy as np
 from models import apply_mlp, make_params
 
 import gradwire as gw
-from gradwire.remote import trace_entry
+from gradwire.evaluate import trace_entry
 
 CALLS = 200
 

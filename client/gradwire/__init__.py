@@ -11,8 +11,6 @@ from importlib.metadata import version as _version
 
 from gradwire import numpy_api as numpy_api
 from gradwire import ops as ops
-from gradwire.connection import Connection, connect, current_connection
-from gradwire.credentials import TLS as TLS
 from gradwire.errors import (
     AuthenticationError,
     CoupledBatchError,
@@ -31,8 +29,7 @@ from gradwire.errors import (
     UnsupportedError,
     VersionError,
 )
-from gradwire.local import local
-from gradwire.remote import Prepared, prepare, remote
+from gradwire.evaluate import Prepared, prepare, remote
 from gradwire.transforms.branches import checkpoint, cond, stop_gradient, switch
 from gradwire.transforms.custom_rules import custom_jvp, custom_vjp
 from gradwire.transforms.estimates import diagonal_estimate, trace_estimate
@@ -43,6 +40,9 @@ from gradwire.transforms.products import grad, hvp, jvp, value_and_grad, vjp
 from gradwire.transforms.scans import associative_scan, map, scan
 from gradwire.transforms.second_order import hessian, hessian_diagonal, laplacian
 from gradwire.transforms.vmap import vmap
+from gradwire.transport.connection import Connection, connect, current_connection
+from gradwire.transport.credentials import TLS as TLS
+from gradwire.transport.private_server import local
 
 __version__ = _version("gradwire")
 

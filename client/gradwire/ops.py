@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from gradwire.errors import InvalidProgramError
+from gradwire.evaluate import remote
 from gradwire.numpy_api import fourier, random_keys, shapes, updates
 from gradwire.numpy_api.registry import normal_axes, pinned, shape_of
 from gradwire.numpy_api.ufuncs import truth
 from gradwire.opset import FAMILIES
 from gradwire.opset.core import REQUIRED, UNBOUNDED, Call, Kind, OpDef
-from gradwire.remote import remote
 from gradwire.tensors import Dtype, TensorType
 from gradwire.trace.builder import active_builder
 from gradwire.trace.traced import Traced

@@ -16,11 +16,11 @@ import grpc
 import numpy as np
 import pytest
 
-from gradwire import exchange
-from gradwire.connection import Connection, connect, current_connection
 from gradwire.errors import InvalidInputError, UnavailableError, VersionError
 from gradwire.opset import OPSET_VERSION
-from gradwire.target import check_target
+from gradwire.transport import stub as exchange
+from gradwire.transport.connection import Connection, connect, current_connection
+from gradwire.transport.target import check_target
 from scripted_server import ScriptedServer, after, info
 
 PROGRAM = b"a program, as far as the client knows"

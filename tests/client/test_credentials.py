@@ -9,10 +9,10 @@ import pytest
 
 import gradwire as gw
 from certificates import Authority
-from gradwire.connection import connect, current_connection
-from gradwire.credentials import TLS, credentials_from_environment, read_credentials
 from gradwire.errors import InvalidInputError
-from gradwire.target import is_local
+from gradwire.transport.connection import connect, current_connection
+from gradwire.transport.credentials import TLS, credentials_from_environment, read_credentials
+from gradwire.transport.target import is_local
 from scripted_server import ScriptedServer
 
 REMOTE, LOCAL = "gpu-box:8701", "127.0.0.1:8701"

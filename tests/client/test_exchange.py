@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from gradwire import exchange
-from gradwire.connection import Connection, connect
 from gradwire.errors import DeadlineError, InternalError, LimitExceededError, Reason
+from gradwire.transport import stub as exchange
+from gradwire.transport.connection import Connection, connect
 from gradwire.v1 import service_pb2
 from scripted_server import ScriptedServer, after, bare, detailed, plan_id
 

@@ -16,8 +16,8 @@ from gradwire.ir import infer_program
 from gradwire.numpy_api import refusals
 from gradwire.numpy_api.registry import ABSENT
 from gradwire.numpy_api.special import scipy_ufunc
-from gradwire.program_call import Static, trace_program
 from gradwire.tensors import TensorType
+from gradwire.trace.program import Static, trace_program
 from gradwire.trace.traced import FUNCTIONS, UFUNCS
 from gradwire.trees import flatten
 from numpy_cases import CASES, Case

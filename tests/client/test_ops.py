@@ -11,7 +11,7 @@ import pytest
 import gradwire as gw
 from gradwire.ir import Node, infer_program
 from gradwire.opset import FAMILIES, OPS
-from gradwire.program_call import trace_program
+from gradwire.trace.program import trace_program
 
 WITH_FUNCTIONS = ("control", "operator")
 PLAIN = [op.name for family in FAMILIES if family not in WITH_FUNCTIONS for op in FAMILIES[family]]

@@ -10,7 +10,7 @@ import pytest
 import gradwire as gw
 from gradwire.errors import InvalidInputError
 from gradwire.ir import infer_program
-from gradwire.program_call import trace_program
+from gradwire.trace.program import trace_program
 
 
 def types(function: Any, *args: Any) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gradwire.errors import OverloadedError, UnavailableError
-from gradwire.retry import LONGEST_PAUSE, Budgets, Failure, RetryBudget, call_with_retries
+from gradwire.transport.retry import LONGEST_PAUSE, Budgets, Failure, RetryBudget, call_with_retries
 
 GONE = Failure(UnavailableError("gone"), retryable=True)
 

@@ -10,7 +10,6 @@ import grpc
 import pytest
 from google.rpc import status_pb2
 
-from gradwire.connection import Connection, connect
 from gradwire.errors import (
     REASONS,
     DeadlineError,
@@ -22,7 +21,8 @@ from gradwire.errors import (
     Reason,
     UnavailableError,
 )
-from gradwire.status import FOREIGN
+from gradwire.transport.connection import Connection, connect
+from gradwire.transport.status import FOREIGN
 from gradwire.v1 import service_pb2
 from scripted_server import ScriptedServer, bare, detailed
 

@@ -13,10 +13,10 @@ import pytest
 
 import gradwire as gw
 from gradwire.ir import infer_program
-from gradwire.program_call import TracedProgram, trace_program
 from gradwire.trace.builder import FunctionBuilder, building
 from gradwire.trace.function import trace_function
 from gradwire.trace.lines import caller_line
+from gradwire.trace.program import TracedProgram, trace_program
 from gradwire.trace.traced import Traced
 from gradwire.trace.values import current_builder
 from gradwire.trees import flatten

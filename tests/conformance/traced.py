@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gradwire.ir import infer_program
-from gradwire.program_call import ArgumentSource, bind, trace_program
+from gradwire.trace.program import ArgumentSource, bind, trace_program
 from gradwire_server.compiler.derivatives import OPERATORS
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
 

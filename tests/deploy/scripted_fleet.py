@@ -12,7 +12,7 @@ import grpc
 
 from deploy.gateway import Gateway, cluster_of, deployed, free_port, on_loopback
 from deploy.names import Names
-from gradwire.channel import channel_options
+from gradwire.transport.grpc import channel_options
 from gradwire.v1 import service_pb2, service_pb2_grpc
 from scripted_server import ScriptedServer
 from server_process import eventually, start_script

@@ -17,9 +17,9 @@ import pytest
 from deploy.fleet import Fleet, X
 from deploy.gateway import cluster_of, deployed
 from deploy.scripted_fleet import HOSTS, call_once, dying, move, scripted
-from gradwire.connection import connect
 from gradwire.errors import DeadlineError
-from gradwire.exchange import MAX_MESSAGE_BYTES
+from gradwire.transport.connection import connect
+from gradwire.transport.stub import MAX_MESSAGE_BYTES
 from gradwire.v1 import service_pb2
 from scripted_server import ScriptedServer, after, bare
 from server_process import eventually

@@ -17,7 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from deploy.gateway import Gateway, free_port, on_loopback, secured
 from deploy.names import Names
 from deploy.scripted_fleet import HOSTS, call_on, call_once, scripted
-from gradwire.channel import channel_options
+from gradwire.transport.grpc import channel_options
 from server_process import eventually
 
 pytestmark = pytest.mark.deploy

@@ -20,8 +20,8 @@ from gradwire.errors import (
     Reason,
 )
 from gradwire.ir import decode_program, encode_program, infer_program
-from gradwire.status import failure_of
 from gradwire.tensors import Array, decode_tensor, encode_tensor
+from gradwire.transport.status import failure_of
 from gradwire.v1 import service_pb2 as pb
 from gradwire.v1 import service_pb2_grpc
 from gradwire_server.app import App, build

@@ -11,9 +11,9 @@ from concurrent import futures
 import numpy as np
 import pytest
 
-from gradwire.connection import connect
 from gradwire.errors import InvalidInputError, UnavailableError, UnsupportedError
 from gradwire.ir import encode_program
+from gradwire.transport.connection import connect
 from programs import chain, program, vector
 from scripted_server import ScriptedServer, after
 from server_process import ServerProcess, eventually, run_script, start_script
@@ -101,7 +101,7 @@ def test_large_arrays_travel(server: ServerProcess) -> None:
 FORKING = """
 import multiprocessing, sys, threading
 import numpy as np
-from gradwire.connection import connect, current_connection
+from gradwire.transport.connection import connect, current_connection
 from gradwire.ir import encode_program
 from programs import chain, program, vector
 
@@ -143,7 +143,7 @@ def test_forked_processes_call_too(server: ServerProcess, threads: int) -> None:
 UNPREPARED = """
 import os, sys
 import grpc
-from gradwire.connection import connect
+from gradwire.transport.connection import connect
 from gradwire.errors import UnavailableError
 
 with connect(sys.argv[1]) as connection:
@@ -169,7 +169,7 @@ def test_where_grpc_cannot_follow_a_fork_the_error_says_so(server: ServerProcess
 INTERRUPTED = """
 import signal, sys
 import numpy as np
-from gradwire.connection import connect
+from gradwire.transport.connection import connect
 
 # A parent may have had it ignored, as shells do for what runs in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -15,9 +15,9 @@ import grpc
 import numpy as np
 import pytest
 
-from gradwire.connection import connect
 from gradwire.errors import GradwireError, InvalidInputError, LimitExceededError
 from gradwire.ir import encode_program
+from gradwire.transport.connection import connect
 from programs import chain, program, vector
 from serving import Stub, inline
 

@@ -17,8 +17,8 @@ import scipy.special
 import gradwire as gw
 from gradwire.ir import infer_program
 from gradwire.numpy_api import special
-from gradwire.program_call import Static, TracedProgram, bind, trace_program
 from gradwire.tensors import is_inexact
+from gradwire.trace.program import Static, TracedProgram, bind, trace_program
 from gradwire.trees import flatten
 from gradwire_server.compiler.derivatives import OPERATORS
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function

@@ -16,10 +16,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from collector import Collector, attributes_of, grpc_collector
-from gradwire.connection import connect
 from gradwire.errors import InvalidInputError
 from gradwire.errors import Reason as R
 from gradwire.ir import encode_program
+from gradwire.transport.connection import connect
 from programs import chain, program, vector
 from scripted_server import ScriptedServer, detailed
 from server_process import run_script

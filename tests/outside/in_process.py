@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from gradwire.ir import infer_program
-from gradwire.program_call import Static, bind, trace_program
+from gradwire.trace.program import Static, bind, trace_program
 from gradwire.trees import flatten
 from gradwire_server.compiler.derivatives import OPERATORS
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function

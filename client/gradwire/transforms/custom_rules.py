@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gradwire.remote import remote
+from gradwire.evaluate import remote
 from gradwire.tensors import TensorType, is_inexact
 from gradwire.trace.builder import FunctionBuilder, Trace, active_builder, building
 from gradwire.trace.function import TracedFunction, check_leaves, run_on_stand_ins

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from gradwire.program_call import TracedProgram, trace_program
-from gradwire.remote import remote
+from gradwire.evaluate import remote
 from gradwire.tensors import TensorType, is_inexact
 from gradwire.trace.builder import FunctionBuilder, active_builder
 from gradwire.trace.function import TracedFunction, check_leaves, trace_function
 from gradwire.trace.lines import caller_line
+from gradwire.trace.program import TracedProgram, trace_program
 from gradwire.trace.traced import Traced
 from gradwire.trace.values import as_operand, as_traced, convert, current_builder
 from gradwire.trees import Tree, argument_names, flatten, paths, unflatten

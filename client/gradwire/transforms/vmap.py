@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from gradwire.errors import InvalidInputError
-from gradwire.program_call import TracedProgram, trace_program
-from gradwire.remote import remote
+from gradwire.evaluate import remote
 from gradwire.tensors import TensorType
 from gradwire.trace.builder import Ref, active_builder
 from gradwire.trace.function import trace_function
+from gradwire.trace.program import TracedProgram, trace_program
 from gradwire.trace.traced import Traced
 from gradwire.trace.values import as_traced, current_builder
 from gradwire.trees import Tree, argument_names, flatten, unflatten

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 import gradwire as gw
-from gradwire.channel import channel_options
+from gradwire.transport.grpc import channel_options
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 import numpy as np
 
-from gradwire.retry import Budgets, next_pause
-from gradwire.status import failure_of
+from gradwire.transport.retry import Budgets, next_pause
+from gradwire.transport.status import failure_of
 from loadtest.agenda import Agenda, poisson_times
 from loadtest.points import Calls, Outcome
 from loadtest.target import Target

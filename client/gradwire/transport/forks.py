@@ -2,7 +2,7 @@
 
 gRPC can follow a fork only if it was told so before it started, and only if no
 thread is inside it at that moment; otherwise the new process would wait for ever.
-`gradwire.environment` tells it. This module lets calls in flight end before a
+`transport.environment` tells it. This module lets calls in flight end before a
 fork, and lets objects drop what belongs to the old process. It knows no gRPC.
 """
 
@@ -14,7 +14,7 @@ import weakref
 from types import TracebackType
 from typing import Protocol
 
-from gradwire.environment import CAN_FORK
+from gradwire.transport.environment import CAN_FORK
 
 MAX_WAIT = 5.0
 """Seconds for which a fork waits until the calls in flight have ended."""

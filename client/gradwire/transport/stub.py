@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
-from gradwire import forks
-from gradwire.call import Call, program_key
 from gradwire.errors import (
     DeadlineError,
     InternalError,
@@ -22,10 +20,12 @@ from gradwire.errors import (
     PlanNotFoundError,
     UnavailableError,
 )
-from gradwire.options import PRECISIONS, PREPARE_SECONDS, Options, check_timeout
-from gradwire.retry import Budgets, Failure, call_with_retries
 from gradwire.tensors import Array, decode_tensor, encode_tensor
-from gradwire.tracing import trace_attempt, trace_call
+from gradwire.transport import forks
+from gradwire.transport.call import Call, program_key
+from gradwire.transport.options import PRECISIONS, PREPARE_SECONDS, Options, check_timeout
+from gradwire.transport.retry import Budgets, Failure, call_with_retries
+from gradwire.transport.telemetry import trace_attempt, trace_call
 from gradwire.v1 import service_pb2 as pb
 
 Request: TypeAlias = pb.PrepareRequest | pb.ComputeRequest | pb.GetServerInfoRequest

@@ -10,22 +10,22 @@ from typing import Self
 
 import numpy.typing as npt
 
-from gradwire import forks
-from gradwire.call import client_version
-from gradwire.channel import Channel
-from gradwire.credentials import (
+from gradwire.errors import UnavailableError, UnsupportedError, VersionError
+from gradwire.opset.core import OPSET_VERSION
+from gradwire.tensors import Array, Dtype
+from gradwire.transport import forks
+from gradwire.transport.call import client_version
+from gradwire.transport.credentials import (
     TLSChoice,
     TokenSource,
     credentials_from_environment,
     read_credentials,
 )
-from gradwire.errors import UnavailableError, UnsupportedError, VersionError
-from gradwire.exchange import Exchange, Reply, Transport
-from gradwire.opset.core import OPSET_VERSION
-from gradwire.options import COMPUTE_SECONDS, Options, check_options
-from gradwire.scope import Scope
-from gradwire.target import check_target
-from gradwire.tensors import Array, Dtype
+from gradwire.transport.grpc import Channel
+from gradwire.transport.options import COMPUTE_SECONDS, Options, check_options
+from gradwire.transport.scope import Scope
+from gradwire.transport.stub import Exchange, Reply, Transport
+from gradwire.transport.target import check_target
 from gradwire.v1 import service_pb2
 
 __all__ = ["Connection", "Reply", "connect", "current_connection"]
@@ -245,7 +245,7 @@ class _Defaults:
 
     def _make(self, target: str) -> Connection:
         if not target:
-            from gradwire.local import local  # it builds on this module
+            from gradwire.transport.private_server import local  # it builds on this module
 
             return local()
         try:

@@ -17,9 +17,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from gradwire.connection import Connection, current_connection
 from gradwire.errors import GradwireError, InvalidInputError
-from gradwire.program_call import (
+from gradwire.tensors import Array, Dtype
+from gradwire.trace.builder import active_builder
+from gradwire.trace.program import (
     TracedProgram,
     answer,
     batch_length,
@@ -28,8 +29,7 @@ from gradwire.program_call import (
     name_line,
     trace_program,
 )
-from gradwire.tensors import Array, Dtype
-from gradwire.trace.builder import active_builder
+from gradwire.transport.connection import Connection, current_connection
 from gradwire.trees import Tree, argument_names, flatten, paths
 from gradwire.v1 import service_pb2
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from gradwire.call import Call, client_version
 from gradwire.errors import GradwireError, Reason
+from gradwire.transport.call import Call, client_version
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer

@@ -6,7 +6,7 @@ import threading
 from contextvars import ContextVar
 from typing import Generic, TypeVar
 
-from gradwire import forks
+from gradwire.transport import forks
 
 T = TypeVar("T")
 

@@ -11,15 +11,15 @@ import threading
 
 import numpy.typing as npt
 
-from gradwire import forks
-from gradwire.call import Call
-from gradwire.channel import Channel
-from gradwire.child import STARTUP_SECONDS, ServerProcess
-from gradwire.connection import Connection, check_version
 from gradwire.errors import UnavailableError
-from gradwire.exchange import Answer, Request
-from gradwire.options import COMPUTE_SECONDS, check_options
-from gradwire.retry import Failure
+from gradwire.transport import forks
+from gradwire.transport.call import Call
+from gradwire.transport.child_process import STARTUP_SECONDS, ServerProcess
+from gradwire.transport.connection import Connection, check_version
+from gradwire.transport.grpc import Channel
+from gradwire.transport.options import COMPUTE_SECONDS, check_options
+from gradwire.transport.retry import Failure
+from gradwire.transport.stub import Answer, Request
 
 
 class PrivateTransport:

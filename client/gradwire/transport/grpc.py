@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from gradwire import forks  # isort: skip  # with the environment that grpc reads
+from gradwire.transport import forks  # isort: skip  # with the environment that grpc reads
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from gradwire.call import Call, client_version
-from gradwire.credentials import Credentials
 from gradwire.errors import InternalError, UnavailableError
-from gradwire.exchange import MAX_MESSAGE_BYTES, SERVICE_NAME, Answer, Request, check_size
-from gradwire.retry import Failure
-from gradwire.status import failure_of
-from gradwire.target import is_local
+from gradwire.transport.call import Call, client_version
+from gradwire.transport.credentials import Credentials
+from gradwire.transport.retry import Failure
+from gradwire.transport.status import failure_of
+from gradwire.transport.stub import MAX_MESSAGE_BYTES, SERVICE_NAME, Answer, Request, check_size
+from gradwire.transport.target import is_local
 
 KEEPALIVE_SECONDS = 30
 """How often a server that keeps silent during a call is asked for a sign of life."""

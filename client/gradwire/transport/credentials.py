@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from gradwire.errors import InvalidInputError
-from gradwire.target import is_local
+from gradwire.transport.target import is_local
 
 _MAX_TOKEN = 4096
 _MAX_FILE = 2**20

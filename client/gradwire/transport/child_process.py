@@ -16,8 +16,8 @@ import weakref
 from pathlib import Path
 from typing import IO
 
-from gradwire import forks
 from gradwire.errors import UnavailableError
+from gradwire.transport import forks
 
 STARTUP_SECONDS = 60.0
 STOP_SECONDS = 5.0

@@ -23,7 +23,7 @@ from gradwire.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from gradwire.retry import Failure
+from gradwire.transport.retry import Failure
 from gradwire.v1 import error_pb2
 
 _OF_THE_SERVER = (

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TypeVar
 
-from gradwire import forks
 from gradwire.errors import GradwireError
+from gradwire.transport import forks
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""From programs and arrays to messages to a server, and back."""
