@@ -40,8 +40,9 @@ from gradwire.transforms.products import grad, hvp, jvp, value_and_grad, vjp
 from gradwire.transforms.scans import associative_scan, map, scan
 from gradwire.transforms.second_order import hessian, hessian_diagonal, laplacian
 from gradwire.transforms.vmap import vmap
-from gradwire.transport.connection import Connection, connect, current_connection
+from gradwire.transport.connection import Connection, connect
 from gradwire.transport.credentials import TLS as TLS
+from gradwire.transport.default_connection import current_connection
 from gradwire.transport.private_server import local
 
 __version__ = _version("gradwire")

@@ -29,7 +29,8 @@ from gradwire.trace.program import (
     name_line,
     trace_program,
 )
-from gradwire.transport.connection import Connection, current_connection
+from gradwire.transport.connection import Connection
+from gradwire.transport.default_connection import current_connection
 from gradwire.trees import Tree, argument_names, flatten, paths
 from gradwire.v1 import service_pb2
 

@@ -19,7 +19,8 @@ import pytest
 from gradwire.errors import InvalidInputError, UnavailableError, VersionError
 from gradwire.opset import OPSET_VERSION
 from gradwire.transport import stub as exchange
-from gradwire.transport.connection import Connection, connect, current_connection
+from gradwire.transport.connection import Connection, connect
+from gradwire.transport.default_connection import current_connection
 from gradwire.transport.target import check_target
 from scripted_server import ScriptedServer, after, info
 

@@ -10,8 +10,9 @@ import pytest
 import gradwire as gw
 from certificates import Authority
 from gradwire.errors import InvalidInputError
-from gradwire.transport.connection import connect, current_connection
+from gradwire.transport.connection import connect
 from gradwire.transport.credentials import TLS, credentials_from_environment, read_credentials
+from gradwire.transport.default_connection import current_connection
 from gradwire.transport.target import is_local
 from scripted_server import ScriptedServer
 

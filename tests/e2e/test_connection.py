@@ -101,7 +101,8 @@ def test_large_arrays_travel(server: ServerProcess) -> None:
 FORKING = """
 import multiprocessing, sys, threading
 import numpy as np
-from gradwire.transport.connection import connect, current_connection
+from gradwire.transport.connection import connect
+from gradwire.transport.default_connection import current_connection
 from gradwire.ir import encode_program
 from programs import chain, program, vector
 

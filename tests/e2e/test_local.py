@@ -18,7 +18,7 @@ import pytest
 import gradwire as gw
 from gradwire.errors import UnavailableError
 from gradwire.ir import encode_program
-from gradwire.transport.connection import current_connection
+from gradwire.transport.default_connection import current_connection
 from programs import chain, program, vector
 from server_process import eventually, processes_of, run_script, start_script
 
@@ -33,7 +33,7 @@ import multiprocessing, os, signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np
 import gradwire as gw
-from gradwire.transport.connection import current_connection
+from gradwire.transport.default_connection import current_connection
 from gradwire.ir import encode_program
 from programs import chain, program, vector
 

@@ -1,9 +1,7 @@
-"""Connections as callers see them: making them, entering them, finding the one to use."""
+"""Connections as callers see them: making them and entering them."""
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -13,22 +11,14 @@ import numpy.typing as npt
 from gradwire.errors import UnavailableError, UnsupportedError, VersionError
 from gradwire.opset.core import OPSET_VERSION
 from gradwire.tensors import Array, Dtype
-from gradwire.transport import forks
 from gradwire.transport.call import client_version
-from gradwire.transport.credentials import (
-    TLSChoice,
-    TokenSource,
-    credentials_from_environment,
-    read_credentials,
-)
+from gradwire.transport.credentials import TLSChoice, TokenSource, read_credentials
 from gradwire.transport.grpc import Channel
 from gradwire.transport.options import COMPUTE_SECONDS, Options, check_options
 from gradwire.transport.scope import Scope
 from gradwire.transport.stub import Exchange, Reply, Transport
 from gradwire.transport.target import check_target
 from gradwire.v1 import service_pb2
-
-__all__ = ["Connection", "Reply", "connect", "current_connection"]
 
 
 class Connection:
@@ -197,67 +187,9 @@ def check_version(connection: Connection) -> None:
         )
 
 
-def current_connection() -> Connection:
-    """Returns the connection that calls use which name no other.
-
-    It is the innermost that was entered in this context; else the one that was
-    last entered in this process and is still open; else one to the address in
-    the environment variable GRADWIRE_TARGET; else one to a private server.
-
-    With GRADWIRE_TARGET, these variables stand for arguments of ``connect``; to
-    connections that a program makes itself they mean nothing:
-
-    - GRADWIRE_TLS: ``tls``, ``true`` or ``false``;
-    - GRADWIRE_TLS_CA, GRADWIRE_TLS_CERT, GRADWIRE_TLS_KEY and
-      GRADWIRE_TLS_SERVER_NAME: the attributes of a ``gradwire.TLS``;
-    - GRADWIRE_TOKEN_FILE: the path of a file whose first line is the ``token``.
-
-    Raises:
-        UnavailableError: there is none, and none can be made.
-        VersionError: the server at GRADWIRE_TARGET doesn't fit.
-        AuthenticationError: it doesn't know this caller.
-        InvalidInputError: a variable is not as it must be.
-    """
-    entered = _ENTERED.innermost()
-    if entered is not None:
-        return entered
-    return _DEFAULTS.get(os.environ.get("GRADWIRE_TARGET", ""))
-
-
-class _Defaults:
-    """The connections that nobody made: one for each value of GRADWIRE_TARGET."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._connections: dict[str, Connection] = {}
-        forks.register(self)
-
-    def after_fork(self) -> None:
-        """Replaces the lock. The connections look after themselves."""
-        self._lock = threading.Lock()
-
-    def get(self, target: str) -> Connection:
-        with self._lock:  # so that threads which come first together start one server
-            connection = self._connections.get(target)
-            if connection is None or connection.closed:
-                connection = self._connections[target] = self._make(target)
-            return connection
-
-    def _make(self, target: str) -> Connection:
-        if not target:
-            from gradwire.transport.private_server import local  # it builds on this module
-
-            return local()
-        try:
-            tls, token = credentials_from_environment()
-            return connect(target, tls=tls, token=token)
-        except Exception as error:
-            error.add_note(
-                "(the address is that of the environment variable GRADWIRE_TARGET; the variables "
-                "GRADWIRE_TLS… and GRADWIRE_TOKEN_FILE go with it)"
-            )
-            raise
+def entered_connection() -> Connection | None:
+    """Returns the innermost connection that was entered in this context, or this process."""
+    return _ENTERED.innermost()
 
 
 _ENTERED: Scope[Connection] = Scope("gradwire_connections")
-_DEFAULTS = _Defaults()
