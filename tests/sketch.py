@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from gradwire.ir import Constant, Function, Node, Param, Program, TypedProgram, infer_program
+from gradwire.ir import Constant, Function, Node, Param, Program
 from gradwire.tensors import TensorType
+from gradwire_server.program.verify import VerifiedProgram, verify_program
 
 
 class Value:
@@ -114,11 +115,11 @@ class Sketch:
         )
         return len(self.functions) - 1
 
-    def typed(self) -> TypedProgram:
+    def typed(self) -> VerifiedProgram:
         """Checks the program; its entry is the function that was added last."""
         entry = self.functions[-1]
         mapped = (False,) * len(entry.params)
-        return infer_program(Program(tuple(self.functions), len(self.functions) - 1, mapped))
+        return verify_program(Program(tuple(self.functions), len(self.functions) - 1, mapped))
 
 
 def type_of(array: Any) -> TensorType:

@@ -10,15 +10,10 @@ from hypothesis import strategies as st
 
 from canonical_reader import Reader, normal
 from gradwire.errors import GradwireError
-from gradwire.ir import (
-    Constant,
-    Function,
-    Param,
-    Program,
-    canonical_bytes,
-    infer_program,
-)
+from gradwire.ir import Constant, Function, Param, Program
 from gradwire.opset import OPS
+from gradwire_server.program.canonical_form import canonical_bytes
+from gradwire_server.program.verify import verify_program
 from programs import chain, function, node, program, vector
 
 V = vector(3)
@@ -26,7 +21,7 @@ examples = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def encoded(value: Program) -> bytes:
-    return canonical_bytes(infer_program(value))
+    return canonical_bytes(verify_program(value))
 
 
 # --- programs at random, and what must not change them -------------------------------
@@ -65,7 +60,7 @@ def programs(draw: st.DrawFn) -> Program:
     plain = program(*functions, mapped=flags)
     ruled = with_rules(draw, plain)
     try:
-        infer_program(ruled)
+        verify_program(ruled)
     except GradwireError:  # a forward sweep through custom_vjp, or a rule without end
         return plain
     return ruled

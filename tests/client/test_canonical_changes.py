@@ -10,22 +10,24 @@ import numpy as np
 import pytest
 
 from canonical_reader import Reader, exact, normal
-from gradwire.ir import Program, TypedProgram, canonical_bytes, infer_program
+from gradwire.ir import Program, TypedProgram
 from gradwire.opset import OPS
 from gradwire.opset.core import At, AttrSpec, ByArray, Kind, NewAxis, OpDef, Range
 from gradwire.tensors import Array
+from gradwire_server.program.canonical_form import canonical_bytes
+from gradwire_server.program.verify import verify_program
 from programs import chain, function, node, program, vector
 
 V = vector(3)
 
 
 def encoded(value: Program) -> bytes:
-    return canonical_bytes(infer_program(value))
+    return canonical_bytes(verify_program(value))
 
 
 def with_attribute(value: Any) -> TypedProgram:
     """A program whose node has ``value`` as an attribute, whatever its kind."""
-    typed = infer_program(
+    typed = verify_program(
         program(function([V], node("integer_pow", [0], 1, exponent=1), results=[1]))
     )
     (call,) = typed.entry.calls
@@ -185,7 +187,7 @@ def test_no_two_of_all_these_are_the_same() -> None:
 
 def test_the_opset_counts() -> None:
     """The same ops of another opset may mean something else."""
-    typed = infer_program(two_calls(0, 1))
+    typed = verify_program(two_calls(0, 1))
     later = replace(typed, program=replace(typed.program, opset=2))
     assert canonical_bytes(later) != canonical_bytes(typed)
 

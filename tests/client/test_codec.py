@@ -14,17 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gradwire.errors import InvalidProgramError, LimitExceededError
-from gradwire.ir import (
-    Program,
-    ProgramLimits,
-    decode_program,
-    encode_program,
-    infer_program,
-)
+from gradwire.ir import Program, encode_program
 from gradwire.opset import OPS
 from gradwire.opset.core import At, AttrSpec, ByArray, Kind, NewAxis, OpDef, Range
 from gradwire.tensors import BFLOAT16, TO_WIRE, TensorType
 from gradwire.v1 import function_pb2 as pb
+from gradwire_server.program.decode import decode_program
+from gradwire_server.program.limits import ProgramLimits
+from gradwire_server.program.verify import verify_program
 from programs import function, node, program, vector
 from refusals import GOOD, BadProgram
 from refusals.form import BAD_FORM
@@ -231,7 +228,7 @@ def test_bad_form_is_refused(bad: BadProgram) -> None:
 
 def test_the_good_program_is_good() -> None:
     """What the bad programs were made of is none itself."""
-    assert infer_program(decode_program(encode_program(GOOD), LIMITS)).entry.num_nodes == 4
+    assert verify_program(decode_program(encode_program(GOOD), LIMITS)).size.num_nodes == 4
 
 
 @pytest.mark.parametrize(("limit", "got"), [("max_program_bytes", None), ("max_program_items", 23)])

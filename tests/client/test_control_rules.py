@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from gradwire.errors import InvalidProgramError, LimitExceededError, Reason
-from gradwire.ir import Node, ProgramLimits, infer_program
+from gradwire.ir import Node
+from gradwire_server.program.limits import ProgramLimits
+from gradwire_server.program.verify import verify_program
 from programs import chain, function, node, program, vector
 from refusals.loops import swept
 
@@ -46,7 +48,7 @@ GOOD: dict[str, tuple[list[Any], tuple[int, ...], dict[str, Any]]] = {
 
 def check(op: str, params: list[Any], functions: tuple[int, ...], attrs: dict[str, Any]) -> None:
     made = use(params, op, functions, **attrs)
-    infer_program(program(*TABLE, function(params, made, results=[9])))
+    verify_program(program(*TABLE, function(params, made, results=[9])))
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -119,16 +121,16 @@ def test_refusals(name: str, change: dict[str, Any], match: str) -> None:
 def test_a_forward_sweep_and_a_checkpoint_keep_no_stack() -> None:
     """What is bounded is what a reverse sweep keeps: operands alone where it computes again."""
     limits = ProgramLimits(max_tensor_elements=10**6)
-    infer_program(swept(10_000, operator="jvp"), limits)
-    infer_program(swept(1000), limits)
+    verify_program(swept(10_000, operator="jvp"), limits)
+    verify_program(swept(1000), limits)
     for checkpoint in (False, True):
         with pytest.raises(LimitExceededError) as caught:
-            infer_program(swept(1001, checkpoint=checkpoint), limits)
+            verify_program(swept(1001, checkpoint=checkpoint), limits)
         assert caught.value.metadata["got"] == "1001000"
 
 
 def test_trips_do_not_count_as_nodes() -> None:
     """A million steps of one node are a node and its loop."""
     loop = node("fori_loop", [0], 1, functions=[0], lower=0, upper=1_000_000)
-    info = infer_program(program(TABLE[4], function([S], loop, results=[1]))).entry
-    assert info.num_nodes == 1
+    size = verify_program(program(TABLE[4], function([S], loop, results=[1]))).size
+    assert size.num_nodes == 1

@@ -17,18 +17,14 @@ from gradwire.errors import (
     Reason,
     UnsupportedError,
 )
-from gradwire.ir import (
-    Function,
-    Program,
-    ProgramLimits,
-    canonical_bytes,
-    decode_program,
-    encode_program,
-    infer_program,
-)
+from gradwire.ir import Function, Program, encode_program
 from gradwire.ir.independence import prove_independent
 from gradwire.opset import OPS
 from gradwire.v1 import function_pb2 as pb
+from gradwire_server.program.canonical_form import canonical_bytes
+from gradwire_server.program.decode import decode_program
+from gradwire_server.program.limits import ProgramLimits
+from gradwire_server.program.verify import verify_program
 from mutations import mutations
 from programs import chain, function, node, program, vector
 from refusals.form import FUTURE
@@ -71,11 +67,11 @@ def differentiated(original: Program, operator: str, **attrs: Any) -> Program:
 def test_rules_travel_and_are_part_of_the_identity(original: Program) -> None:
     """They come back from bytes, and the identity can be read back with them."""
     assert decode_program(encode_program(original), LIMITS) == original
-    typed = infer_program(original)
+    typed = verify_program(original)
     assert Reader(canonical_bytes(typed)).program() == normal(original)
     plain = replace(original.functions[0], custom_jvp=None, custom_vjp=None)
     without = replace(original, functions=(plain, *original.functions[1:]))
-    assert canonical_bytes(infer_program(without)) != canonical_bytes(typed)
+    assert canonical_bytes(verify_program(without)) != canonical_bytes(typed)
 
 
 def test_rules_that_use_each_other_have_an_identity() -> None:
@@ -97,8 +93,8 @@ def test_rules_that_use_each_other_have_an_identity() -> None:
         replace(g, custom_jvp=3), replace(f, custom_jvp=2), rule(1, 0), rule(0, 1), call(1)
     )
     three = replace(one, functions=(*one.functions[:4], call(1)))
-    assert canonical_bytes(infer_program(one)) == canonical_bytes(infer_program(two))
-    assert canonical_bytes(infer_program(one)) != canonical_bytes(infer_program(three))
+    assert canonical_bytes(verify_program(one)) == canonical_bytes(verify_program(two))
+    assert canonical_bytes(verify_program(one)) != canonical_bytes(verify_program(three))
 
 
 @pytest.mark.parametrize("field", ["custom_jvp", "custom_vjp"])
@@ -127,7 +123,7 @@ def test_damaged_programs_with_rules_end_in_an_error_or_are_programs() -> None:
     for original in (jvp_program(), vjp_program()):
         for data in mutations(encode_program(original), 500, seed=2):
             with suppress(GradwireError):
-                canonical_bytes(infer_program(decode_program(data, LIMITS), LIMITS))
+                canonical_bytes(verify_program(decode_program(data, LIMITS), LIMITS))
 
 
 Change = Callable[[list[Function]], None]
@@ -193,7 +189,7 @@ def test_bad_rules(name: str, original: Program, change: Change, field: str, mat
     for entry in (len(table) - 1, 1):
         mapped = (False,) * len(table[entry].params)
         with pytest.raises(InvalidProgramError, match=match) as caught:
-            infer_program(replace(original, functions=tuple(table), entry=entry, mapped=mapped))
+            verify_program(replace(original, functions=tuple(table), entry=entry, mapped=mapped))
         assert caught.value.field == f"functions[0].{field}"
         assert (caught.value.function, caught.value.node) == (0, None)
         assert "; got" in caught.value.message
@@ -211,12 +207,12 @@ def with_rule(*nodes: Any, result: int, more: int = 0) -> list[Function]:
 def test_a_rule_that_needs_its_own_derivative_is_refused() -> None:
     """Its derivative at any order would be made of itself for ever."""
     table = with_rule(node("jvp", [0, 1], 3, 4, functions=[0]), result=4)
-    infer_program(program(*table, call(0)))  # nobody differentiates it
+    verify_program(program(*table, call(0)))  # nobody differentiates it
     derivative = function([V], node("jvp", [0, 0], 1, 2, functions=[0]), results=[2])
     with pytest.raises(
         InvalidProgramError, match="not need the derivative that it is for"
     ) as caught:
-        infer_program(program(*table, derivative))
+        verify_program(program(*table, derivative))
     assert caught.value.field == "functions[0].custom_jvp"
     assert caught.value.function == 0
 
@@ -230,7 +226,7 @@ def test_a_rule_that_needs_a_higher_derivative_is_refused() -> None:
     table = [replace(chain("sin", 1, V), custom_jvp=2), inner, rule]
     derivative = function([V], node("jvp", [0, 0], 1, 2, functions=[0]), results=[2])
     with pytest.raises(LimitExceededError) as caught:
-        infer_program(program(*table, derivative))
+        verify_program(program(*table, derivative))
     assert caught.value.field == "max_derivative_order"
 
 
@@ -245,10 +241,10 @@ def test_nodes_of_rules_count_by_order() -> None:
             functions.append(function([V], made, results=[2]))
         limits = ProgramLimits(max_nodes=3000)
         if taken:
-            infer_program(program(*functions), limits)
+            verify_program(program(*functions), limits)
         else:
             with pytest.raises(LimitExceededError) as caught:
-                infer_program(program(*functions), limits)
+                verify_program(program(*functions), limits)
             assert caught.value.field == "max_nodes"
 
 
@@ -262,7 +258,7 @@ def test_a_long_chain_of_rules_is_refused_for_its_nesting() -> None:
         table[index] = replace(table[index], custom_jvp=len(table) - 1)
     derivative = function([V], node("jvp", [0, 0], 1, 2, functions=[0]), results=[2])
     with pytest.raises(LimitExceededError) as caught:
-        infer_program(program(*table, derivative))
+        verify_program(program(*table, derivative))
     assert caught.value.field == "max_nesting"
 
 
@@ -271,14 +267,14 @@ def test_a_long_chain_of_rules_is_refused_for_its_nesting() -> None:
 
 def test_vjp_rules_refuse_forward_mode() -> None:
     """The error names the function and says what to use; reverse mode takes them."""
-    infer_program(differentiated(vjp_program(), "vjp"))
-    infer_program(differentiated(vjp_program(), "jacobian"))
+    verify_program(differentiated(vjp_program(), "vjp"))
+    verify_program(differentiated(vjp_program(), "jacobian"))
     for bad in (
         differentiated(vjp_program(), "jvp"),
         differentiated(vjp_program(), "jacobian", mode="forward"),
     ):
         with pytest.raises(UnsupportedError, match="use custom_jvp") as caught:
-            infer_program(bad)
+            verify_program(bad)
         assert caught.value.field == "functions[0].custom_vjp"
         assert caught.value.function == 0
 
@@ -294,16 +290,16 @@ def test_what_vjp_rules_do_is_differentiated_at_the_second_order() -> None:
         table = list(original.functions)
         table[rule] = replace(table[rule], nodes=nodes, results=results)
         first = differentiated(replace(original, functions=tuple(table)), "vjp")
-        infer_program(first)
+        verify_program(first)
         with pytest.raises(UnsupportedError, match="nextafter") as caught:
-            infer_program(differentiated(first, "vjp"))
+            verify_program(differentiated(first, "vjp"))
         assert caught.value.function == rule
 
 
 def test_auto_is_reverse_with_vjp_rules() -> None:
     """That is always possible; forward over reverse isn't if a rule uses its own function."""
     for original in (vjp_program(), differentiated(vjp_program(), "vjp")):
-        (call,) = infer_program(differentiated(original, "jacobian")).entry.calls
+        (call,) = verify_program(differentiated(original, "jacobian")).entry.calls
         assert OPS["jacobian"].choices(call) == {"mode": "reverse"}  # type: ignore[misc]
 
 
@@ -314,9 +310,9 @@ def test_jvp_rules_take_both_modes() -> None:
     ruled = replace(original, functions=(first, *original.functions[1:]))
     plain = replace(ruled, functions=(replace(first, custom_jvp=None), *ruled.functions[1:]))
     for operator in ("jvp", "vjp", "jacobian"):
-        infer_program(differentiated(ruled, operator))
+        verify_program(differentiated(ruled, operator))
         with pytest.raises(UnsupportedError, match="nextafter"):
-            infer_program(differentiated(plain, operator))
+            verify_program(differentiated(plain, operator))
 
 
 def test_a_rule_is_differentiated_at_the_second_order() -> None:
@@ -324,9 +320,9 @@ def test_a_rule_is_differentiated_at_the_second_order() -> None:
     table = with_rule(node("nextafter", [0, 0], 3), node("multiply", [3, 1], 4), result=4)
     one = function([V], node("jvp", [0, 0], 1, 2, functions=[0]), results=[2])
     two = function([V], node("jvp", [0, 0], 1, 2, functions=[2]), results=[2])
-    infer_program(program(*table, one))
+    verify_program(program(*table, one))
     with pytest.raises(UnsupportedError, match="nextafter") as caught:
-        infer_program(program(*table, one, two))
+        verify_program(program(*table, one, two))
     assert (caught.value.function, caught.value.node) == (1, 1)
 
 
@@ -335,9 +331,9 @@ def test_a_rule_must_be_transposed_in_reverse() -> None:
     table = with_rule(node("nextafter", [1, 1], 3), result=3)
     forward = function([V], node("jvp", [0, 0], 1, 2, functions=[0]), results=[2])
     reverse = function([V], node("vjp", [0, 0], 1, 2, functions=[0]), results=[2])
-    infer_program(program(*table, forward))
+    verify_program(program(*table, forward))
     with pytest.raises(UnsupportedError, match="nextafter"):
-        infer_program(program(*table, reverse))
+        verify_program(program(*table, reverse))
 
 
 def test_a_rule_in_a_loop_that_would_be_lost_is_refused() -> None:
@@ -347,18 +343,18 @@ def test_a_rule_in_a_loop_that_would_be_lost_is_refused() -> None:
     for inner, taken in (("jvp", True), ("vjp", False)):
         one = function([V], node(inner, [0, 0], 1, 2, functions=[2]), results=[2])
         two = function([V], node("vjp", [0, 0], 1, 2, functions=[3]), results=[2])
-        infer_program(program(*table, loop, one))
+        verify_program(program(*table, loop, one))
         if taken:
-            infer_program(program(*table, loop, one, two))
+            verify_program(program(*table, loop, one, two))
         else:
             with pytest.raises(UnsupportedError, match="must not be in a loop") as caught:
-                infer_program(program(*table, loop, one, two))
+                verify_program(program(*table, loop, one, two))
             assert caught.value.field == "functions[0].custom_jvp"
 
 
 def test_a_rule_proves_nothing_of_samples() -> None:
     """The nodes keep samples apart, but derivatives are the rule's."""
-    typed = infer_program(program(*with_rule(node("multiply", [0, 1], 3), result=3), call(0)))
+    typed = verify_program(program(*with_rule(node("multiply", [0, 1], 3), result=3), call(0)))
     for index in (0, 2):
         coupling = prove_independent(typed.program.functions, typed.infos, index, [0])
         assert coupling is not None

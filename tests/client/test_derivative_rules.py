@@ -277,7 +277,7 @@ def test_orders_add_up() -> None:
                 operator=operator, num_samples=2,
             ),
         )  # fmt: skip
-        assert sketch.typed().entry.order == wanted
+        assert sketch.typed().size.order == wanted
 
 
 def test_every_operator_is_in_the_table() -> None:

@@ -7,18 +7,14 @@ from typing import Any
 import pytest
 
 from gradwire.errors import GradwireError, InvalidProgramError, UnsupportedError
-from gradwire.ir import (
-    Program,
-    ProgramLimits,
-    TypedProgram,
-    canonical_bytes,
-    decode_program,
-    encode_program,
-    infer_program,
-)
+from gradwire.ir import Program, TypedProgram, encode_program
 from gradwire.opset import OPS
 from gradwire.opset.core import REQUIRED, At, AttrSpec, ByArray, Kind, NewAxis, OpDef, Range
 from gradwire.tensors import TO_WIRE
+from gradwire_server.program.canonical_form import canonical_bytes
+from gradwire_server.program.decode import decode_program
+from gradwire_server.program.limits import ProgramLimits
+from gradwire_server.program.verify import verify_program
 from mutations import mutations
 from programs import chain, function, node, program, vector
 from refusals import GOOD
@@ -39,7 +35,7 @@ def verdict(found: bytes | Program) -> TypedProgram | GradwireError:
     try:
         if isinstance(found, bytes):
             found = decode_program(found, LIMITS)
-        return infer_program(found, LIMITS)
+        return verify_program(found, LIMITS)
     except GradwireError as error:
         return error
 

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from gradwire.errors import InvalidProgramError, LimitExceededError
-from gradwire.ir import Node, ProgramLimits, decode_program, infer_program
+from gradwire.ir import Node
 from gradwire.opset import OPS
 from gradwire.opset.core import REQUIRED, AttrSpec, Kind, OpDef, Signature
+from gradwire_server.program.decode import decode_program
+from gradwire_server.program.limits import ProgramLimits
+from gradwire_server.program.verify import verify_program
 from programs import chain, doubling, function, nested, node, program, vector
 from refusals import BOUNDARIES, GOOD, TIGHT, BadProgram, Boundary
 from refusals.rules import BAD_RULES
@@ -34,7 +37,7 @@ def test_a_broken_rule_is_refused(bad: BadProgram) -> None:
     The bounds are no part of it: the rules hold without them.
     """
     with pytest.raises(bad.error) as caught:
-        infer_program(decode_program(bad.data, UNLIMITED), UNLIMITED)
+        verify_program(decode_program(bad.data, UNLIMITED), UNLIMITED)
     error = caught.value
     assert type(error) is bad.error
     assert (error.reason, error.field) == (bad.reason, bad.field)
@@ -45,9 +48,9 @@ def test_a_broken_rule_is_refused(bad: BadProgram) -> None:
 @pytest.mark.parametrize("case", BOUNDARIES, ids=lambda case: case.name)
 def test_every_bound_holds_exactly(case: Boundary) -> None:
     """A program at a bound passes all of them; one over it is refused for that bound."""
-    infer_program(decode_program(case.at, TIGHT), TIGHT)
+    verify_program(decode_program(case.at, TIGHT), TIGHT)
     with pytest.raises(LimitExceededError) as caught:
-        infer_program(decode_program(case.over, TIGHT), TIGHT)
+        verify_program(decode_program(case.over, TIGHT), TIGHT)
     allowed = getattr(TIGHT, case.limit)
     assert caught.value.field == case.limit
     assert caught.value.metadata == {
@@ -56,7 +59,7 @@ def test_every_bound_holds_exactly(case: Boundary) -> None:
         "got": str(case.got),
     }
     wider = replace(TIGHT, **{case.limit: case.got})
-    infer_program(decode_program(case.over, wider), wider)
+    verify_program(decode_program(case.over, wider), wider)
 
 
 def test_every_bound_has_a_boundary() -> None:
@@ -67,9 +70,9 @@ def test_every_bound_has_a_boundary() -> None:
 def test_twelve_levels_of_doubling_are_counted_written_out() -> None:
     """A few hundred bytes that unfold to 12,286 nodes count as that many."""
     wide = replace(ProgramLimits(), max_nodes=12_286)
-    assert infer_program(doubling(12), wide).entry.num_nodes == 3 * 2**12 - 2 == 12_286
+    assert verify_program(doubling(12), wide).size.num_nodes == 3 * 2**12 - 2 == 12_286
     with pytest.raises(LimitExceededError) as caught:
-        infer_program(doubling(12), replace(wide, max_nodes=12_285))
+        verify_program(doubling(12), replace(wide, max_nodes=12_285))
     assert caught.value.metadata["got"] == "12286"
     assert (caught.value.function, caught.value.node) == (12, 1)
 
@@ -77,7 +80,7 @@ def test_twelve_levels_of_doubling_are_counted_written_out() -> None:
 def test_a_thousand_levels_of_doubling_are_refused_at_once() -> None:
     """The count stops at the first function over the bound, not after 2**1000."""
     with pytest.raises(LimitExceededError) as caught:
-        infer_program(doubling(1000))
+        verify_program(doubling(1000))
     assert caught.value.field == "max_nodes"
     assert caught.value.function == 13
 
@@ -86,7 +89,7 @@ def test_functions_that_nobody_uses_are_checked_too() -> None:
     """A bad function is refused, even if the entry never comes to it."""
     bad = function([vector(2)], node("add", [0], 1), results=[1])
     with pytest.raises(InvalidProgramError) as caught:
-        infer_program(program(bad, *GOOD.functions[:1]))
+        verify_program(program(bad, *GOOD.functions[:1]))
     assert caught.value.field == "functions[0].nodes[0].inputs"
 
 
@@ -96,7 +99,7 @@ def test_a_huge_intermediate_of_a_jacobian_is_refused() -> None:
     inner = function(params, node("sin", [0], 2), node("cos", [1], 3), results=[2])
     outer = function(params, node("jacobian", [0, 1], 2, 3, functions=[0]), results=[3])
     with pytest.raises(LimitExceededError) as caught:
-        infer_program(program(inner, outer))
+        verify_program(program(inner, outer))
     assert caught.value.metadata["limit"] == "max_tensor_elements"
     assert caught.value.metadata["got"] == str(2**32)
     assert (caught.value.function, caught.value.node) == (1, 0)
@@ -110,9 +113,9 @@ def test_jacobians_of_jacobians_multiply_what_is_alive() -> None:
         outer = node("jacobian", [0], 1, 2, functions=[level], mode="forward")
         functions.append(function([vector(100)], outer, results=[2]))
         shape = (*shape, 100)
-    info = infer_program(program(*functions)).entry
-    assert info.signature.results == (vector(*shape),)
-    assert info.widest == 100**3
+    verified = verify_program(program(*functions))
+    assert verified.entry.signature.results == (vector(*shape),)
+    assert verified.size.widest == 100**3
 
 
 def test_orders_add_up_and_calls_do_not_count() -> None:
@@ -121,13 +124,13 @@ def test_orders_add_up_and_calls_do_not_count() -> None:
     one = function([vector()], node("hessian", [0], 1, 2, functions=[1]), results=[2])
     two = function([vector()], node("call", [0], 1, functions=[2]), results=[1])
     three = function([vector()], node("grad", [0], 1, 2, functions=[3]), results=[2])
-    info = infer_program(program(*inner, one, two, three)).entry
-    assert (info.order, info.nesting, info.num_nodes) == (3, 4, 7)
+    size = verify_program(program(*inner, one, two, three)).size
+    assert (size.order, size.nesting, size.num_nodes) == (3, 4, 7)
 
 
 def test_types_are_inferred_through_calls() -> None:
     """The entry's signature, every id's type and every node's call come with the program."""
-    typed = infer_program(GOOD)
+    typed = verify_program(GOOD)
     assert typed.entry.signature == Signature((vector(3),), (vector(3),))
     assert dict(typed.infos[0].types) == dict.fromkeys(range(4), vector(3))
     call = typed.entry.calls[0]
@@ -137,7 +140,7 @@ def test_types_are_inferred_through_calls() -> None:
 
 def test_an_id_may_have_any_number() -> None:
     """Ids are names: they need be neither small nor in order."""
-    typed = infer_program(
+    typed = verify_program(
         program(
             function(
                 [vector(2)], node("sin", [0], 2**32 - 1), node("cos", [2**32 - 1], 5), results=[5]
@@ -149,14 +152,14 @@ def test_an_id_may_have_any_number() -> None:
 
 def test_an_empty_function_and_a_parameter_as_result_are_programs() -> None:
     """The least programs: nothing at all, and the input itself, twice."""
-    assert infer_program(program(function([], results=[]))).entry.signature == Signature((), ())
-    twice = infer_program(program(function([vector(2)], results=[0, 0]))).entry.signature
+    assert verify_program(program(function([], results=[]))).entry.signature == Signature((), ())
+    twice = verify_program(program(function([vector(2)], results=[0, 0]))).entry.signature
     assert twice.results == (vector(2), vector(2))
 
 
 def test_an_empty_tensor_is_none_too_many() -> None:
     """Zero elements are within every bound."""
-    assert infer_program(program(chain("sin", 1, vector(0, 3)))).entry.widest == 0
+    assert verify_program(program(chain("sin", 1, vector(0, 3)))).size.widest == 0
 
 
 @pytest.fixture
@@ -172,7 +175,7 @@ def op_with_attributes(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def bound(used: Node) -> object:
-    typed = infer_program(program(function([vector(2)], used, results=[1])))
+    typed = verify_program(program(function([vector(2)], used, results=[1])))
     return typed.entry.calls[0].attrs
 
 

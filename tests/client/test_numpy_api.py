@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import gradwire as gw
-from gradwire.ir import infer_program
 from gradwire.numpy_api import refusals
 from gradwire.numpy_api.registry import ABSENT
 from gradwire.numpy_api.special import scipy_ufunc
@@ -20,6 +19,7 @@ from gradwire.tensors import TensorType
 from gradwire.trace.program import Static, trace_program
 from gradwire.trace.traced import FUNCTIONS, UFUNCS
 from gradwire.trees import flatten
+from gradwire_server.program.verify import verify_program
 from numpy_cases import CASES, Case
 
 
@@ -27,7 +27,7 @@ from numpy_cases import CASES, Case
 def test_dtype_and_shape_are_numpys(case: Case) -> None:
     """Tracing alone knows the dtype and the shape that NumPy gives each result."""
     traced = trace_program(case.function(), tuple(case.arguments.values()), {})
-    types = infer_program(traced.program).entry.signature.results
+    types = verify_program(traced.program).entry.signature.results
     wanted, tree = flatten(case.expected())
     assert traced.tree == tree
     got = [
@@ -136,7 +136,7 @@ def test_the_namespace_is_that_of_the_array_api() -> None:
         )
 
     traced = trace_program(f, (np.ones(3), np.float32(2.0)), {})
-    types = infer_program(traced.program).entry.signature.results
+    types = verify_program(traced.program).entry.signature.results
     assert [str(types[result]) for result in traced.results] == [  # type: ignore[index]
         "float64[2,2]",
         "float32[3]",

@@ -9,14 +9,14 @@ import pytest
 
 import gradwire as gw
 from gradwire.errors import InvalidInputError
-from gradwire.ir import infer_program
 from gradwire.trace.program import trace_program
+from gradwire_server.program.verify import verify_program
 
 
 def types(function: Any, *args: Any) -> list[str]:
     """Returns the types of the results."""
     traced = trace_program(function, args, {})
-    info = infer_program(traced.program).entry
+    info = verify_program(traced.program).entry
     return [str(info.signature.results[r]) for r in traced.results]  # type: ignore[index]
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from gradwire.errors import InvalidProgramError, Reason
-from gradwire.ir import encode_program, reject_unknown_fields
+from gradwire.ir import encode_program
 from gradwire.v1 import service_pb2, tensor_pb2
+from gradwire_server.program.unknown_fields import reject_unknown_fields
 from programs import chain, program, vector
 from refusals.form import FUTURE
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import gradwire as gw
-from gradwire.ir import infer_program
 from gradwire.trace.builder import FunctionBuilder, building
 from gradwire.trace.function import trace_function
 from gradwire.trace.lines import caller_line
@@ -20,6 +19,7 @@ from gradwire.trace.program import TracedProgram, trace_program
 from gradwire.trace.traced import Traced
 from gradwire.trace.values import current_builder
 from gradwire.trees import flatten
+from gradwire_server.program.verify import verify_program
 
 X = np.linspace(0.5, 2.0, 4)
 M = np.arange(12.0).reshape(3, 4)
@@ -28,7 +28,7 @@ M = np.arange(12.0).reshape(3, 4)
 def trace(function: Callable[..., Any], *args: Any, **options: Any) -> TracedProgram:
     """Traces a function and checks the program."""
     traced = trace_program(function, args or (X,), {}, **options)
-    infer_program(traced.program)
+    verify_program(traced.program)
     return traced
 
 
@@ -302,7 +302,7 @@ def test_in_place_arithmetic_keeps_the_dtype() -> None:
         return h
 
     traced = trace(f)
-    result = infer_program(traced.program).entry.signature.results[0]
+    result = verify_program(traced.program).entry.signature.results[0]
     assert result.dtype == np.float32
 
     def wrong(x: Any) -> Any:
@@ -533,7 +533,7 @@ def test_float_dtype_pins_every_floating_value() -> None:
         return y, np.fft.fft(k), np.full_like(y, 1, dtype=np.float64), np.cov(x)
 
     traced = trace(f, M, np.arange(3), float_dtype=np.dtype(np.float32))
-    types = infer_program(traced.program).infos[-1].types.values()
+    types = verify_program(traced.program).infos[-1].types.values()
     assert {t.dtype.name for t in types} <= {"float32", "complex64", "int64", "int32", "bool"}
 
 

@@ -57,12 +57,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradwire.ir import Function, Node, Param, Program, infer_program
+from gradwire.ir import Function, Node, Param, Program
 from gradwire.ir.binding import bind_attrs
 from gradwire.opset import OPS
 from gradwire.opset.core import Call
 from gradwire.tensors import BFLOAT16, Array, Dtype, TensorType, is_complex, is_inexact, type_of
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
+from gradwire_server.program.verify import verify_program
 
 Rng = np.random.Generator
 Make = Callable[[Rng, Dtype], Sequence[Array]]
@@ -285,7 +286,7 @@ def lowered(
     case: Case, inputs: Sequence[Array], attrs: Mapping[str, Any]
 ) -> Callable[..., list[Any]]:
     """Returns the JAX function of the case's program on operands of these types."""
-    typed = infer_program(one_node(case.op, [type_of(x) for x in inputs], attrs))
+    typed = verify_program(one_node(case.op, [type_of(x) for x in inputs], attrs))
     return lower_function(typed, 0, LOWERINGS)
 
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from gradwire.ir import Constant, Function, FunctionInfo, Node, Param, ProgramLimits
-from gradwire.ir.infer import FunctionChecker
+from gradwire.ir import Constant, Function, FunctionInfo, Node, Param
+from gradwire.ir.infer import FunctionTyper
 from gradwire.tensors import TensorType, type_of
+from gradwire_server.program.bounds import FunctionMeter, FunctionSize
+from gradwire_server.program.limits import ProgramLimits
 
 MAX_BOUND = 3.0
 """The size that parameters may have, and above which values are tamed."""
@@ -49,6 +51,7 @@ class ProgramWriter:
         self.control = control
         self.functions: list[Function] = []
         self.infos: list[FunctionInfo] = []
+        self.sizes: list[FunctionSize] = []
 
     def reseed(self, *seed: int) -> None:
         """Makes the next choices follow from a seed alone."""
@@ -78,7 +81,8 @@ class ProgramWriter:
         )
         # Other functions may have been written meanwhile; ids are of this one alone.
         self.functions.append(function)
-        self.infos.append(body.checker.finish(function))
+        self.infos.append(body.typer.finish(function))
+        self.sizes.append(body.meter.finish())
         return len(self.functions) - 1
 
 
@@ -99,12 +103,14 @@ class Body:
     values: list[Value] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.checker = FunctionChecker(1 << 20, self.writer.infos, ProgramLimits())
+        self.typer = FunctionTyper(1 << 20, self.writer.infos)
+        self.meter = FunctionMeter(1 << 20, self.writer.sizes, ProgramLimits())
         self._count = 0
         for tensor_type in self.types:
             value = self._new(tensor_type, MAX_BOUND)
             self.params.append(Param(value.id, tensor_type))
-            self.checker.define(value.id, tensor_type, "params")
+            self.typer.define(value.id, tensor_type, "params")
+            self.meter.define(tensor_type)
 
     def _new(self, tensor_type: TensorType, bound: float) -> Value:
         self.values.append(Value(self._count, tensor_type, bound))
@@ -123,10 +129,11 @@ class Body:
     ) -> list[Value]:
         """Adds a node; its outputs have the types that the table infers."""
         node = Node(op, tuple(x.id for x in inputs), (), attrs, tuple(functions))
-        call, types = self.checker.infer(node)
+        call, types = self.typer.infer(node)
         outputs = [self._new(tensor_type, bound) for tensor_type in types]
         node = Node(op, node.inputs, tuple(x.id for x in outputs), attrs, node.functions)
-        self.checker.add(node, call, types)
+        self.typer.add(node, call, types)
+        self.meter.add(node, call, types)
         self.nodes.append(node)
         return outputs
 
@@ -140,7 +147,8 @@ class Body:
         bound = float(np.abs(array).max(initial=0.0))
         made = self._new(type_of(array), bound)
         self.constants.append(Constant(made.id, array))
-        self.checker.define(made.id, made.type, "constants")
+        self.typer.define(made.id, made.type, "constants")
+        self.meter.define(made.type)
         # A constant is no candidate for later steps: those look for derivatives.
         self.values.remove(made)
         return made

@@ -113,8 +113,8 @@ class Steps(ArraySteps):
         infos = self.writer.infos
         indices = [
             i
-            for i, info in enumerate(infos)
-            if info.order + order <= MAX_ORDER
+            for i, (info, size) in enumerate(zip(infos, self.writer.sizes, strict=True))
+            if size.order + order <= MAX_ORDER
             and all(t.dtype == FLOAT for t in info.signature.params + info.signature.results)
             and usable(info)
         ]

@@ -17,20 +17,16 @@ from conformance.interpreter import APPLY, Interpreter
 from conformance.interpreter import OPERATORS as INTERPRETED
 from conformance.random_programs import Case, random_programs
 from gradwire.errors import GradwireError
-from gradwire.ir import (
-    Program,
-    ProgramLimits,
-    TypedProgram,
-    canonical_bytes,
-    decode_program,
-    encode_program,
-    infer_program,
-)
+from gradwire.ir import Program, TypedProgram, encode_program
 from gradwire.opset import OPS
 from gradwire.tensors import Array, type_of
 from gradwire_server.compiler.derivatives import OPERATORS
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
 from gradwire_server.compiler.rewriting import rewrite_program
+from gradwire_server.program.canonical_form import canonical_bytes
+from gradwire_server.program.decode import decode_program
+from gradwire_server.program.limits import ProgramLimits
+from gradwire_server.program.verify import verify_program
 
 ALL = {**LOWERINGS, **OPERATORS}
 CONTROL = {"cond", "fori_loop", "scan", "while_loop", "map"} <= OPS.keys() & ALL.keys()
@@ -101,7 +97,7 @@ def check_round_trip(program: Program, typed: TypedProgram) -> None:
     data = encode_program(program)
     again = decode_program(data, ProgramLimits())
     assert encode_program(again) == data
-    assert canonical_bytes(infer_program(again)) == canonical_bytes(typed)
+    assert canonical_bytes(verify_program(again)) == canonical_bytes(typed)
 
 
 def scale_of(arrays: Sequence[Array]) -> float:
@@ -120,7 +116,7 @@ def examine(case: Case, tally: Counter[str], options: Mapping[str, Any]) -> None
     tally["tried"] += 1
     program = case.program
     try:
-        typed = infer_program(program)
+        typed = verify_program(program)
     except GradwireError:
         tally["refused"] += 1
         return

@@ -23,11 +23,11 @@ from conformance.harness import (
     output_types,
 )
 from gradwire.errors import InvalidProgramError
-from gradwire.ir import infer_program
 from gradwire.opset import FAMILIES, OPS
 from gradwire.tensors import Array, TensorType, type_of
 from gradwire_server.compiler.derivatives import OPERATORS
 from gradwire_server.compiler.lowering import LOWERINGS
+from gradwire_server.program.verify import verify_program
 
 CASES = cases_of_table()
 PLAIN = set(OPS) - {op.name for family in ("control", "operator") for op in FAMILIES[family]}
@@ -110,7 +110,7 @@ def test_other_dtypes_are_refused(op: str) -> None:
             inputs, attrs = case.inputs(dtype_of(name)), case.attrs_for(dtype_of(name))
             types = [type_of(x) for x in inputs]
             with pytest.raises(InvalidProgramError):
-                pytest.fail(f"accepts {name}: {infer_program(one_node(op, types, attrs))}")
+                pytest.fail(f"accepts {name}: {verify_program(one_node(op, types, attrs))}")
 
 
 def _mixtures() -> list[Any]:

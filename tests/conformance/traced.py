@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gradwire.ir import infer_program
 from gradwire.trace.program import ArgumentSource, bind, trace_program
 from gradwire_server.compiler.derivatives import OPERATORS
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
+from gradwire_server.program.verify import verify_program
 
 
 def in_jax(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     """Returns what the server computes for a function of arrays like these, with one result."""
     traced = trace_program(function, arguments, {})
-    typed = infer_program(traced.program)
+    typed = verify_program(traced.program)
     lowered = lower_function(typed, traced.program.entry, {**LOWERINGS, **OPERATORS})
     captured = bind(traced, arguments)
 

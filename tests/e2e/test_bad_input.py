@@ -19,13 +19,15 @@ from gradwire.errors import (
     PlanNotFoundError,
     Reason,
 )
-from gradwire.ir import decode_program, encode_program, infer_program
+from gradwire.ir import encode_program
 from gradwire.tensors import Array, decode_tensor, encode_tensor
 from gradwire.transport.status import failure_of
 from gradwire.v1 import service_pb2 as pb
 from gradwire.v1 import service_pb2_grpc
 from gradwire_server.app import App, build
 from gradwire_server.config.settings import Settings
+from gradwire_server.program.decode import decode_program
+from gradwire_server.program.verify import verify_program
 from mutations import mutations
 from programs import chain, function, node, program, vector
 from refusals import BAD_PROGRAMS, BOUNDARIES, GOOD, TIGHT, BadProgram, Boundary
@@ -352,7 +354,7 @@ def test_mutated_programs_get_the_verdict_of_the_checker(stub: Stub) -> None:
     refused = 0
     for data in mutations(GOOD_BYTES, 300, seed=2):
         try:
-            infer_program(decode_program(data, TIGHT), TIGHT)
+            verify_program(decode_program(data, TIGHT), TIGHT)
         except GradwireError as expected:
             check(stub.Prepare, prepare(data), expected.reason, expected.field, type(expected))
             refused += 1

@@ -11,12 +11,12 @@ import pytest
 from google.protobuf import text_format
 
 from gradwire.errors import REASONS, Reason
-from gradwire.ir import ProgramLimits
 from gradwire.opset import FAMILIES, OPSET_VERSION
 from gradwire.tensors import decode_type, encode_tensor, is_complex
 from gradwire.v1 import function_pb2
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import Settings
+from gradwire_server.program.limits import ProgramLimits
 from serving import detail_of, outputs, serving
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "language.md").read_text()

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gradwire.ir import Program, ProgramLimits, encode_program
+from gradwire.ir import Program, encode_program
+from gradwire_server.program.limits import ProgramLimits
 from programs import chain, doubling, function, nested, node, program, vector
 from refusals.loops import LOOPS, swept, tree
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from gradwire.errors import LimitExceededError, OutOfMemoryError
-from gradwire.ir import ProgramLimits, infer_program
 from gradwire.tensors import FROM_WIRE, is_complex, is_inexact
 from gradwire_server.artifact import Cost
 from gradwire_server.program.batch import NO_BATCH
+from gradwire_server.program.limits import ProgramLimits
+from gradwire_server.program.verify import verify_program
 from gradwire_server.serving import batching
 from gradwire_server.serving.batching import BatchLimits
 from gradwire_server.serving.plan import Plan, make_plan
@@ -26,7 +27,7 @@ def _plan(*, mapped: bool = True) -> Plan:
         node("multiply", [0, 1], 2),
         results=[2],
     )
-    return make_plan(infer_program(program(body, mapped=[mapped, False])), "highest", "here")
+    return make_plan(verify_program(program(body, mapped=[mapped, False])), "highest", "here")
 
 
 PLAN = _plan()

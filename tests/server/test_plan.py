@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradwire.ir import Program, infer_program
+from gradwire.ir import Program
+from gradwire_server.program.verify import verify_program
 from gradwire_server.serving.plan import Choice, join_parts, make_plan
 from programs import function, node, program, vector
 
@@ -24,7 +25,7 @@ def _scaled(scale: float, name: str = "f", dtype: str = "float64") -> Program:
 
 
 def _key(source: Program, precision: str = "highest", environment: str = "here") -> bytes:
-    return make_plan(infer_program(source), precision, environment).key
+    return make_plan(verify_program(source), precision, environment).key
 
 
 BASE = _scaled(0.0)
@@ -62,13 +63,13 @@ def test_parts_can_not_be_shifted() -> None:
 
 def test_the_id_is_a_hash_of_the_key() -> None:
     """So that it is the same after a restart."""
-    plan = make_plan(infer_program(BASE), "highest", "here")
+    plan = make_plan(verify_program(BASE), "highest", "here")
     assert plan.id == hashlib.sha256(plan.key).hexdigest()[:32]
 
 
 def test_a_plan_knows_its_types() -> None:
     """Of one sample, if it is mapped."""
-    plan = make_plan(infer_program(replace(BASE, mapped=(True, False))), "highest", "here")
+    plan = make_plan(verify_program(replace(BASE, mapped=(True, False))), "highest", "here")
     assert (plan.inputs, plan.outputs) == ((vector(3), vector(3)), (vector(3),))
     assert (plan.mapped, plan.is_mapped, plan.widest_bytes) == ((True, False), True, 24)
 
@@ -89,9 +90,9 @@ def _shape_of(op: str, first: int) -> tuple[list[int], list[int]]:
 
 def test_choices_are_collected() -> None:
     """Only what the program left open, with function and node."""
-    plan = make_plan(infer_program(_operated("jacobian")), "highest", "here")
+    plan = make_plan(verify_program(_operated("jacobian")), "highest", "here")
     assert plan.choices == (Choice(1, 0, "mode", "reverse"),)
-    fixed = make_plan(infer_program(_operated("jacobian", mode="forward")), "highest", "here")
+    fixed = make_plan(verify_program(_operated("jacobian", mode="forward")), "highest", "here")
     assert fixed.choices == ()
 
 
@@ -106,4 +107,4 @@ def test_choices_are_collected() -> None:
 )
 def test_the_operator_is_named(source: Program, name: str) -> None:
     """By a word of a small vocabulary, which a metric can have as a label."""
-    assert make_plan(infer_program(source), "highest", "here").operator == name
+    assert make_plan(verify_program(source), "highest", "here").operator == name

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from gradwire.errors import OverloadedError, PlanNotFoundError
-from gradwire.ir import Program, encode_program, infer_program
+from gradwire.ir import Program, encode_program
 from gradwire_server.compiler import compile as compiler
 from gradwire_server.program.batch import NO_BATCH
+from gradwire_server.program.verify import verify_program
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving import plan
 from gradwire_server.serving.compile_pool import Workers
@@ -38,7 +39,7 @@ def _program(number: int, name: str = "f") -> Program:
 
 def _hold(programs: Programs, number: int, name: str = "f") -> HeldPlan:
     source = _program(number, name)
-    return programs.hold(infer_program(source), "highest", encode_program(source))
+    return programs.hold(verify_program(source), "highest", encode_program(source))
 
 
 def _make(programs: Programs, held: HeldPlan) -> Any:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from gradwire.ir import ProgramLimits
 from gradwire_server.config.flags import (
     documentation,
     parse_settings,
@@ -19,6 +18,7 @@ from gradwire_server.config.settings import (
     default_cache_dir,
     split_address,
 )
+from gradwire_server.program.limits import ProgramLimits
 
 FIELDS = list(settings_fields())
 NUMBERS = [

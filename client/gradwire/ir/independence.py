@@ -22,18 +22,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gradwire.errors import InvalidProgramError
+from gradwire.ir.infer import FunctionInfo
 from gradwire.ir.program import Function, Node
 from gradwire.opset import OPS
 from gradwire.opset.core import MIXED, Axes, Call, Derivatives
 from gradwire.opset.differentiation import divide
 from gradwire.opset.samples import divide_batch
 from gradwire.tensors import TensorType, is_inexact
-
-if TYPE_CHECKING:  # infer.py uses this module
-    from gradwire.ir.infer import FunctionInfo
 
 MAX_VISITS = 100_000
 """Nodes that one walker looks at: about a second; the default bound on programs is a fifth."""

@@ -16,23 +16,10 @@ from typing import Any
 import numpy as np
 
 from gradwire.errors import GradwireError, TraceError
-from gradwire.ir.infer import FunctionChecker, FunctionInfo
-from gradwire.ir.limits import ProgramLimits
+from gradwire.ir.infer import FunctionInfo, FunctionTyper
 from gradwire.ir.program import Constant, Function, Node, Param
 from gradwire.tensors import Array, Dtype, TensorType, is_complex, is_inexact, type_of
 from gradwire.trace.lines import Line, caller_line
-
-_UNLIMITED = ProgramLimits(
-    max_nodes=2**62,
-    max_nesting=2**62,
-    max_derivative_order=2**62,
-    max_trip_count=2**62,
-    max_tensor_bytes=2**62,
-    max_constant_bytes=2**62,
-    max_matrix_rows=2**62,
-    max_window_elements=2**124,
-)
-"""While tracing only the rules count; the bounds are the server's."""
 
 MAX_CONSTANT_BYTES = 64 * 1024
 """The largest integer or boolean array that becomes a constant of the program."""
@@ -51,7 +38,7 @@ class Ref:
     @property
     def type(self) -> TensorType:
         """The value's type."""
-        return self.builder.checker.types[self.id]
+        return self.builder.typer.types[self.id]
 
 
 @dataclass
@@ -178,7 +165,7 @@ class FunctionBuilder:
         self.name = name
         self.is_closed: bool = is_closed or (parent is not None and parent.is_closed)
         self._may_capture = not is_closed
-        self.checker = FunctionChecker(UNFINISHED, trace.infos, _UNLIMITED)
+        self.typer = FunctionTyper(UNFINISHED, trace.infos)
         self.params: list[int] = []
         self.varying: dict[int, bool] = {}
         self.arguments: dict[int, Ref] = {}
@@ -197,7 +184,7 @@ class FunctionBuilder:
     def add_param(self, tensor_type: TensorType) -> Ref:
         """Adds a parameter."""
         ref = self._new_ref()
-        self.checker.define(ref.id, tensor_type, f"params[{len(self.params)}]")
+        self.typer.define(ref.id, tensor_type, f"params[{len(self.params)}]")
         self.params.append(ref.id)
         return ref
 
@@ -206,7 +193,7 @@ class FunctionBuilder:
         ref = self._new_ref()
         value = np.array(value, order="C")
         value.flags.writeable = False
-        self.checker.define(ref.id, type_of(value), f"constants[{len(self._constants)}]")
+        self.typer.define(ref.id, type_of(value), f"constants[{len(self._constants)}]")
         self._constants.append(Constant(ref.id, value))
         return ref
 
@@ -228,14 +215,14 @@ class FunctionBuilder:
         # The outputs' number is the rule's to say, so they are counted after.
         node = Node(op, ids, (), dict(sorted((attrs or {}).items())), tuple(functions))
         try:
-            call, types = self.checker.infer(node)
+            call, types = self.typer.infer(node)
         except GradwireError as error:
             error.message = f"{_without_place(error.message)} (at {line})"
             error.args = (error.message,)
             raise
         refs = [self._new_ref() for _ in types]
         node = Node(op, ids, tuple(ref.id for ref in refs), node.attrs, node.functions)
-        self.checker.add(node, call, types)
+        self.typer.add(node, call, types)
         self._nodes.append(node)
         self._lines.append(line)
         return refs
@@ -262,7 +249,7 @@ class FunctionBuilder:
             )
         self.parent.read(ref)
         param = self._new_ref()
-        self.checker.define(param.id, ref.type, "captures")
+        self.typer.define(param.id, ref.type, "captures")
         self.captures[ref] = param.id
         return param.id
 
@@ -270,7 +257,7 @@ class FunctionBuilder:
         """Closes the function; captured parameters stand first."""
         ids = tuple(self.read(ref) for ref in results)
         self.finished = True
-        types = self.checker.types
+        types = self.typer.types
         return Function(
             self.name,
             tuple(Param(name, types[name]) for name in (*self.captures.values(), *self.params)),
@@ -283,7 +270,7 @@ class FunctionBuilder:
         """Closes the function, adds it to the program and returns its index."""
         function = self.finish(results)
         self.trace.functions.append(function)
-        self.trace.infos.append(self.checker.finish(function))
+        self.trace.infos.append(self.typer.finish(function))
         self.trace.lines.append(tuple(self._lines))
         return len(self.trace.functions) - 1
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradwire.errors import GradwireError, NonFiniteWarning
 from gradwire.ir import Program
-from gradwire.ir.codec import encode_program
+from gradwire.ir.encoding import encode_program
 from gradwire.opset import OPS
 from gradwire.tensors import Array, Dtype, TensorType, supported_dtype
 from gradwire.trace.builder import (

@@ -19,7 +19,7 @@ from gradwire_server.compiler.lowering import LOWERINGS, lower_function
 from gradwire_server.compiler.rewriting import rewrite_program
 from gradwire_server.jax_setup import set_up_jax, translated
 from gradwire_server.program.batch import NO_BATCH
-from gradwire_server.program.decode import read_checked_program
+from gradwire_server.program.verify import read_verified_program
 
 _log = logging.getLogger(__name__)
 _PRECISIONS = {"fast": "default", "high": "high", "highest": "highest"}
@@ -39,7 +39,7 @@ def compile_program(data: bytes, precision: str, bucket: int) -> bytes:
     """
     set_up_jax()
     start = time.perf_counter()
-    typed = rewrite_program(read_checked_program(data))
+    typed = rewrite_program(read_verified_program(data))
     program = typed.program
     function: Callable[..., Any] = lower_function(typed, program.entry, {**LOWERINGS, **OPERATORS})
     if bucket != NO_BATCH:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gradwire.ir import ProgramLimits
+from gradwire_server.program.limits import ProgramLimits
 
 OFF = "off"
 AUTO = "auto"

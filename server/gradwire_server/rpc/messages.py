@@ -8,10 +8,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from gradwire.errors import InvalidProgramError, Reason
-from gradwire.ir.limits import exceeded
-from gradwire.ir.strict import reject_unknown_fields
 from gradwire.tensors import encode_tensor, encode_type
 from gradwire.v1 import service_pb2 as pb
+from gradwire_server.program.limits import exceeded
+from gradwire_server.program.unknown_fields import reject_unknown_fields
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.engine import Preparation, Prepared, Result
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradwire.errors import LimitExceededError, OutOfMemoryError
-from gradwire.ir import ProgramLimits
-from gradwire.ir.limits import exceeded
 from gradwire.tensors import Array, is_inexact
 from gradwire_server.artifact import Cost
 from gradwire_server.program.batch import NO_BATCH
+from gradwire_server.program.limits import ProgramLimits, exceeded
 from gradwire_server.serving.plan import Plan
 
 _REPLY_BYTES = 2048
@@ -60,12 +59,12 @@ def check_size(plan: Plan, rows: int, limits: BatchLimits) -> None:
             raise exceeded("max_batch_rows", limits.max_batch_rows, rows)
         bucket = bucket_of(rows) if rows else 1
         for limit, allowed, got in (
-            ("max_tensor_elements", limits.program.max_tensor_elements, plan.typed.entry.widest),
+            ("max_tensor_elements", limits.program.max_tensor_elements, plan.program.size.widest),
             ("max_tensor_bytes", limits.program.max_tensor_bytes, plan.widest_bytes),
             (
                 "max_window_elements",
                 limits.program.max_window_elements,
-                plan.typed.entry.window_elements,
+                plan.program.size.window_elements,
             ),
         ):
             if bucket * got > allowed:

@@ -11,11 +11,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from gradwire.errors import InvalidProgramError, OverloadedError, Reason
-from gradwire.ir.limits import exceeded
 from gradwire.tensors import Array
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.program.batch import NO_BATCH
-from gradwire_server.program.decode import validate_program
+from gradwire_server.program.limits import exceeded
+from gradwire_server.program.verify import read_program
 from gradwire_server.runtime.executable import Executable
 from gradwire_server.serving import batching
 from gradwire_server.serving.batching import BatchLimits
@@ -227,7 +227,7 @@ class Engine:
         """Returns the plan of a program; its bytes are checked if they are new."""
         held = self._programs.find_source(wanted.program, wanted.precision)
         if held is None:
-            typed = validate_program(wanted.program, self._limits.program)
+            typed = read_program(wanted.program, self._limits.program)
             held = self._programs.hold(typed, wanted.precision, wanted.program)
         _note(held.plan, record)
         return held

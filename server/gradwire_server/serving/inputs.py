@@ -8,10 +8,10 @@ import numpy as np
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from gradwire.errors import InvalidInputError, InvalidProgramError, Reason
-from gradwire.ir.strict import reject_unknown_fields
 from gradwire.tensors import TO_WIRE, Array, TensorType, decode_tensor, type_of
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.program.batch import NO_BATCH
+from gradwire_server.program.unknown_fields import reject_unknown_fields
 from gradwire_server.serving.plan import Plan
 
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gradwire.ir import TypedProgram
-from gradwire.ir.canonical import canonical_bytes
 from gradwire.opset import FAMILIES, OPS
 from gradwire.tensors import TensorType
+from gradwire_server.program.canonical_form import canonical_bytes
+from gradwire_server.program.verify import VerifiedProgram
 
 ID_LENGTH = 32
 """Hex digits of a plan id."""
@@ -42,7 +43,7 @@ class Plan:
     Attributes:
         id: The name that clients know it by.
         key: Everything that can change its results, as bytes.
-        typed: The program.
+        program: The program.
         precision: One of ``PRECISIONS``.
         inputs: The types of the inputs; of one sample where they are mapped.
         outputs: The types of the outputs; of one sample if any input is mapped.
@@ -55,7 +56,7 @@ class Plan:
 
     id: str
     key: bytes
-    typed: TypedProgram
+    program: VerifiedProgram
     precision: str
     inputs: tuple[TensorType, ...]
     outputs: tuple[TensorType, ...]
@@ -66,7 +67,7 @@ class Plan:
     operator: str
 
 
-def make_plan(typed: TypedProgram, precision: str, environment: str) -> Plan:
+def make_plan(typed: VerifiedProgram, precision: str, environment: str) -> Plan:
     """Makes the plan of a program.
 
     Args:
@@ -78,7 +79,7 @@ def make_plan(typed: TypedProgram, precision: str, environment: str) -> Plan:
     return Plan(
         id=hashlib.sha256(key).hexdigest()[:ID_LENGTH],
         key=key,
-        typed=typed,
+        program=typed,
         precision=precision,
         inputs=typed.entry.signature.params,
         outputs=typed.entry.signature.results,

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gradwire.errors import PlanNotFoundError
-from gradwire.ir import TypedProgram, encode_program
+from gradwire.ir import encode_program
 from gradwire_server.compiler.compile import compile_program
+from gradwire_server.program.verify import VerifiedProgram
 from gradwire_server.runtime.devices import environment
 from gradwire_server.runtime.executable import Executable, load_executable
 from gradwire_server.runtime.store import Store
@@ -142,7 +143,7 @@ class Programs:
             self.counts.hits += 1
             return held
 
-    def hold(self, typed: TypedProgram, precision: str, source: bytes) -> HeldPlan:
+    def hold(self, typed: VerifiedProgram, precision: str, source: bytes) -> HeldPlan:
         """Returns the plan of a checked program, new or held already.
 
         Args:
@@ -222,7 +223,7 @@ class Programs:
             except Exception:  # noqa: BLE001 - whatever it is, compiling mends it
                 _log.exception("plan %s can't be loaded and is compiled again", plan.id)
                 self._store.remove(key)
-        data = compile_program(encode_program(plan.typed.program), plan.precision, bucket)
+        data = compile_program(encode_program(plan.program.program), plan.precision, bucket)
         if self._store is not None:
             self._store.write(key, data)
         return load_executable(data), True

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 
-from gradwire.ir import ProgramLimits, TypedProgram, infer_program
+from gradwire.ir import TypedProgram, infer_types
 from gradwire_server.compiler.rewriting.squares import rewrite_squares
-
-_UNLIMITED = ProgramLimits(**{field.name: sys.maxsize for field in fields(ProgramLimits)})
-"""The caller's program kept the server's bounds; what is added here costs no more."""
 
 
 def rewrite_program(typed: TypedProgram) -> TypedProgram:
@@ -20,4 +16,4 @@ def rewrite_program(typed: TypedProgram) -> TypedProgram:
     )
     if all(new is old for new, old in zip(functions, typed.program.functions, strict=True)):
         return typed
-    return infer_program(replace(typed.program, functions=functions), _UNLIMITED)
+    return infer_types(replace(typed.program, functions=functions))

@@ -9,22 +9,20 @@ derivative of order k − 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from gradwire.errors import InvalidProgramError
-from gradwire.ir.limits import ProgramLimits, exceeded
+from gradwire.ir.infer import FunctionInfo
 from gradwire.ir.program import Function
 from gradwire.opset import OPS
 from gradwire.opset.core import Signature
 from gradwire.tensors import TensorType, is_inexact
-
-if TYPE_CHECKING:  # infer.py uses this module
-    from gradwire.ir.infer import FunctionInfo
+from gradwire_server.program.bounds import FunctionSize
+from gradwire_server.program.limits import ProgramLimits, exceeded
 
 Types = tuple[TensorType, ...]
 
 _Size = tuple[int, int]
-"""Nodes, and nesting, as `FunctionInfo` has them."""
+"""Nodes, and nesting, as `FunctionSize` has them."""
 
 
 def check_custom_rules(functions: Sequence[Function], infos: Sequence[FunctionInfo]) -> None:
@@ -95,10 +93,15 @@ class RuleBounds:
     """Counts nodes and nesting with rules written out, by the order of differentiation."""
 
     def __init__(
-        self, functions: Sequence[Function], infos: Sequence[FunctionInfo], limits: ProgramLimits
+        self,
+        functions: Sequence[Function],
+        infos: Sequence[FunctionInfo],
+        sizes: Sequence[FunctionSize],
+        limits: ProgramLimits,
     ) -> None:
         self._functions = functions
         self._infos = infos
+        self._sizes = sizes
         self._limits = limits
         self._known: dict[tuple[int, int], _Size | None] = {}
         self._ruled = self._find_ruled()
@@ -125,7 +128,7 @@ class RuleBounds:
     def _measure(self, index: int, order: int) -> _Size:
         """Returns the size of a function that is differentiated ``order`` times."""
         if index not in self._ruled:
-            return self._infos[index].num_nodes, self._infos[index].nesting
+            return self._sizes[index].num_nodes, self._sizes[index].nesting
         key = index, order
         if key not in self._known:
             self._bound("max_nesting", self._depth, index)

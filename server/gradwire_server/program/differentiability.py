@@ -11,11 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from operator import or_
-from typing import TYPE_CHECKING
 
 from gradwire.ir.direction import PLAIN_CALLS
+from gradwire.ir.infer import FunctionInfo
 from gradwire.ir.program import Function, Node
-from gradwire.ir.sweeps import (
+from gradwire.opset import OPS
+from gradwire.opset.control_flow import divide_operands
+from gradwire.opset.core import Call, Derivatives, Lattice
+from gradwire.opset.differentiation import FORWARD, REVERSE, divide
+from gradwire.tensors import is_inexact
+from gradwire_server.program.sweeps import (
     Reach,
     Sweeps,
     innermost_of,
@@ -27,14 +32,6 @@ from gradwire.ir.sweeps import (
     reverse_of,
     union_of,
 )
-from gradwire.opset import OPS
-from gradwire.opset.control_flow import divide_operands
-from gradwire.opset.core import Call, Derivatives, Lattice
-from gradwire.opset.differentiation import FORWARD, REVERSE, divide
-from gradwire.tensors import is_inexact
-
-if TYPE_CHECKING:  # infer.py uses this module
-    from gradwire.ir.infer import FunctionInfo
 
 REACHES = Lattice(0, or_)
 
