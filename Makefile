@@ -68,9 +68,11 @@ help:
 demo: .venv/installed-demo
 	$(BIN)/python examples/demo.py
 
-# The tests of one file stay in one worker, for they share a server.
+# The tests of one file stay in one worker, for they share a server. Most of the time goes
+# into compiling; the other targets compile as a server does.
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m 'not long and not deploy and not image' --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m 'not long and not deploy and not image' --quick-compiles \
+		--numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-long: .venv/installed-dev
 	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)

@@ -36,11 +36,11 @@ def _runs(*kinds: Derivatives) -> list[Any]:
             wanted = name in case.dtypes and (name == "float64" or case.complex_derivatives)
             wanted = wanted and OPS[case.op].derivatives in kinds
             if wanted and case.positions(case.inputs(dtype_of(name))):
-                # Of complex numbers one case of each op is enough for every day.
-                at_length = (name == "complex128" and case.op in seen) or case.op in SLOW
+                # One case of each op and dtype is enough for every day.
+                at_length = (case.op, name) in seen or case.op in SLOW
                 marks = [pytest.mark.long] if at_length else []
                 runs.append(pytest.param(case, name, id=f"{case.id}-{name}", marks=marks))
-                seen |= {case.op} if name == "complex128" else set()
+                seen.add((case.op, name))
     return runs
 
 

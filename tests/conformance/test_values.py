@@ -21,6 +21,7 @@ from conformance.harness import (
     one_node,
     others_at_length,
     output_types,
+    unoptimised_and_optimised,
 )
 from gradwire.errors import InvalidProgramError
 from gradwire.opset import FAMILIES, OPS
@@ -65,16 +66,17 @@ def _compare(case: Case, outputs: Sequence[Any], want: Sequence[Array], what: st
     assert_close(got, want, ulps=case.ulps, relative=case.relative, what=what)
 
 
+@unoptimised_and_optimised
 @every_case
-def test_value_agrees_with_the_reference(case: Case) -> None:
+def test_value_agrees_with_the_reference(case: Case, options: dict[str, Any]) -> None:
     """Compiled, in every dtype that the case names."""
     functions, operands, wanted = zip(*(_problem(case, name) for name in case.dtypes), strict=True)
 
-    @jax.jit
     def run_all(operands: list[list[jax.Array]]) -> list[list[jax.Array]]:
         return [f(*inputs) for f, inputs in zip(functions, operands, strict=True)]
 
-    for name, outputs, want in zip(case.dtypes, run_all(operands), wanted, strict=True):
+    results = jax.jit(run_all, compiler_options=options)(operands)
+    for name, outputs, want in zip(case.dtypes, results, wanted, strict=True):
         _compare(case, outputs, want, name)
 
 
