@@ -87,7 +87,7 @@ def compilers_blocked(app: App) -> Iterator[Callable[[], None]]:
         released.wait(60)
 
     for _ in range(app.settings.compile_workers):
-        app.workers.submit(job)
+        app.compile_pool.submit(job)
     for _ in range(app.settings.compile_workers):
         assert begun.acquire(timeout=10)
     try:

@@ -17,14 +17,14 @@ from gradwire_server.observability.collectors import (
     read_executions,
     read_plans,
 )
-from gradwire_server.observability.http import Monitor
+from gradwire_server.observability.http import HttpServer
 from gradwire_server.observability.logs import log_calls
 from gradwire_server.observability.metrics import CONTENT_TYPE, Metrics
-from gradwire_server.observability.recorder import Journal
+from gradwire_server.observability.recorder import CallRecorder
 from gradwire_server.observability.tracing import open_spans
-from gradwire_server.rpc.admission.arrivals import Arrivals
 from gradwire_server.rpc.admission.bounds import Admission, Bound
-from gradwire_server.rpc.admission.handler import Door
+from gradwire_server.rpc.admission.handler import AdmissionHandler
+from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
 from gradwire_server.rpc.auth.guard import CredentialError, Guard
 from gradwire_server.rpc.health import Health
 from gradwire_server.rpc.info import describe_server
@@ -35,12 +35,12 @@ from gradwire_server.runtime import devices
 from gradwire_server.runtime.store import Store
 from gradwire_server.self_test import SelfTestError, run_self_test
 from gradwire_server.serving.batching import BatchLimits
-from gradwire_server.serving.compile_pool import Workers
-from gradwire_server.serving.device_memory import Room
+from gradwire_server.serving.compile_pool import CompilePool
+from gradwire_server.serving.device_memory import DeviceMemory
 from gradwire_server.serving.engine import Engine
 from gradwire_server.serving.gate import Gate
 from gradwire_server.serving.lifecycle import Lifecycle, State
-from gradwire_server.serving.plan_cache import Programs
+from gradwire_server.serving.plan_cache import PlanCache
 from gradwire_server.serving.runs import Runs
 from gradwire_server.startup import StartError, open_recorder, open_store, set_up_device
 from gradwire_server.warmup import WarmError, prepare_records, read_records
@@ -63,8 +63,8 @@ class App:
     Attributes:
         settings: How it runs.
         lifecycle: Its state.
-        programs: The plans that it holds.
-        workers: The threads that compile.
+        plans: The plans that it holds.
+        compile_pool: The threads that compile.
         waiting_calls: The calls that wait for a compile.
         memory: The device's, as the programs that run share it.
         metrics: What Prometheus can know of it.
@@ -91,9 +91,9 @@ class App:
         self.settings = settings
         self.address = ""
         self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
-        self.workers = Workers(settings.compile_workers, settings.max_waiting_compiles)
-        self.programs = Programs(
-            self.workers,
+        self.compile_pool = CompilePool(settings.compile_workers, settings.max_waiting_compiles)
+        self.plans = PlanCache(
+            self.compile_pool,
             store,
             max_plans=settings.max_plans,
             max_plan_bytes=settings.max_plan_bytes,
@@ -106,7 +106,7 @@ class App:
             settings.max_wait_percent,
         )
         self._device_bytes = settings.max_device_bytes or devices.list_devices()[0].memory_bytes
-        self.memory = Room(self._device_bytes)
+        self.memory = DeviceMemory(self._device_bytes)
         self._runs = Runs(settings.max_executions, settings.max_abandoned_seconds, end)
         calls = settings.max_waiting_calls
         self.waiting_calls = Gate(calls, 0, "max_waiting_calls", allowed=calls)
@@ -116,21 +116,21 @@ class App:
         observers = [self.metrics.observe, log_calls]
         if self._spans is not None:
             observers.insert(1, self._spans.observe)
-        self._journal = Journal(observers)
-        self._monitor: Monitor | None = None
+        self._recorder = CallRecorder(observers)
+        self._http: HttpServer | None = None
         self._health = Health()
         self._side = SideServices(
-            self._health, [SERVICE_NAME], settings.max_side_calls, self._journal.add
+            self._health, [SERVICE_NAME], settings.max_side_calls, self._recorder.add
         )
         self._threads = ThreadPoolExecutor(settings.max_calls, thread_name_prefix="call")
-        self._arrivals = Arrivals(settings.max_receive_seconds)
+        self._receive_timeouts = ReceiveTimeouts(settings.max_receive_seconds)
         self._engine = self._make_engine()
         self._server = self._make_server(self._engine)
 
     @property
     def metrics_url(self) -> str | None:
         """Where metrics, liveness and readiness are served, if they are."""
-        return self._monitor.url if self._monitor else None
+        return self._http.url if self._http else None
 
     @property
     def is_stuck(self) -> bool:
@@ -150,10 +150,10 @@ class App:
         try:
             self._set_health(_Health.NOT_SERVING)
             if self.settings.metrics != OFF:
-                self._monitor = Monitor(
+                self._http = HttpServer(
                     self.settings.metrics, self._metrics_page, self._readiness_page
                 )
-                self._monitor.start()
+                self._http.start()
             records = [] if self.settings.warm_dir == OFF else read_records(self.settings)
             run_self_test()
             port = self._guard.add_port(self._server)
@@ -197,16 +197,16 @@ class App:
             self.lifecycle.release_refusals()
         stopped.wait()
         self._threads.shutdown(wait=False)
-        done = self.workers.stop(_LAST_SECONDS)
-        self._arrivals.stop()
+        done = self.compile_pool.stop(_LAST_SECONDS)
+        self._receive_timeouts.stop()
         self._runs.stop()
         self._side.stop()
-        self._journal.stop()
+        self._recorder.stop()
         if self._spans is not None:
             self._spans.stop()
-        if self._monitor is not None:
-            self._monitor.stop()
-            self._monitor = None
+        if self._http is not None:
+            self._http.stop()
+            self._http = None
         _log.info("stopped")
         return idle and done
 
@@ -222,7 +222,7 @@ class App:
     def _make_engine(self) -> Engine:
         settings = self.settings
         return Engine(
-            self.programs,
+            self.plans,
             BatchLimits(
                 settings.max_batch_rows,
                 settings.max_message_bytes,
@@ -243,20 +243,20 @@ class App:
             self.lifecycle,
             settings,
             info=lambda: describe_server(settings),
-            note=self._journal.add,
+            note=self._recorder.add,
         )
-        door = Door(
+        door = AdmissionHandler(
             service.handlers(),
             _make_admission(settings, self._executions),
             self._executions.expected_wait,
-            self._journal.add,
-            self._arrivals,
+            self._recorder.add,
+            self._receive_timeouts,
             self._threads,
         )
         return make_grpc_server(
             settings,
             self._threads,
-            self._guard.interceptors(self._journal.add),
+            self._guard.interceptors(self._recorder.add),
             (door, self._side.door),
         )
 
@@ -264,7 +264,7 @@ class App:
         self._health.set(status, "", SERVICE_NAME)
 
     def _metrics_page(self) -> tuple[int, str, bytes]:
-        self._journal.flush()
+        self._recorder.flush()
         return 200, CONTENT_TYPE, self.metrics.render()
 
     def _readiness_page(self) -> tuple[int, str, bytes]:
@@ -275,9 +275,9 @@ class App:
     def _make_metrics(self, store: Store | None) -> Metrics:
         settings = self.settings
         readings = [
-            *read_calls(self.lifecycle, lambda: self._journal.dropped),
+            *read_calls(self.lifecycle, lambda: self._recorder.dropped),
             *read_executions(self._executions, self.waiting_calls, self._runs),
-            *read_plans(self.programs, self.workers),
+            *read_plans(self.plans, self.compile_pool),
             *read_cache(store),
         ]
         device = devices.list_devices()[0]

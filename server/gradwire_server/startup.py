@@ -9,7 +9,7 @@ from gradwire_server.config.settings import ANY, AUTO, OFF, Settings, default_ca
 from gradwire_server.jax_setup import DeviceError, set_up_jax
 from gradwire_server.runtime import devices
 from gradwire_server.runtime.store import Store, StoreError
-from gradwire_server.warmup import Recorder, WarmError
+from gradwire_server.warmup import ProgramRecorder, WarmError
 
 _log = logging.getLogger(__name__)
 
@@ -36,14 +36,14 @@ def set_up_device(settings: Settings) -> None:
         )
 
 
-def open_recorder(settings: Settings) -> Recorder | None:
+def open_recorder(settings: Settings) -> ProgramRecorder | None:
     """Opens the folder in which programs are recorded, if there is to be one.
 
     Raises:
         StartError: it can't be used.
     """
     try:
-        return None if settings.record_dir == OFF else Recorder(settings)
+        return None if settings.record_dir == OFF else ProgramRecorder(settings)
     except WarmError as error:
         raise StartError(str(error)) from error
 

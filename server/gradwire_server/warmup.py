@@ -42,7 +42,7 @@ class WarmError(Exception):
     """A directory can't be used; the message names the setting."""
 
 
-class Recorder:
+class ProgramRecorder:
     """Writes each program that was made ready once, with the batch sizes it was made for."""
 
     def __init__(self, settings: Settings) -> None:

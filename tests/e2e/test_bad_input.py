@@ -125,11 +125,11 @@ def check(
 @pytest.mark.parametrize("bad", BAD_PROGRAMS, ids=lambda bad: bad.name)
 def test_a_bad_program_is_refused(app: App, stub: Stub, bad: BadProgram) -> None:
     """By Prepare and by Compute alike, with its place; nothing is compiled or kept for it."""
-    before = (app.programs.num_held, app.programs.counts.compiled)
+    before = (app.plans.num_held, app.plans.counts.compiled)
     for method, request in ((stub.Prepare, prepare(bad.data)), (stub.Compute, compute(bad.data))):
         raised = check(method, request, bad.reason, bad.field, bad.error)
         assert (raised.function, raised.node) == bad.place
-    assert (app.programs.num_held, app.programs.counts.compiled) == before
+    assert (app.plans.num_held, app.plans.counts.compiled) == before
 
 
 @pytest.mark.parametrize("case", BOUNDARIES, ids=lambda case: case.name)

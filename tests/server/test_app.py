@@ -140,7 +140,7 @@ def test_a_server_that_starts_again_does_not_compile_again(tmp_path: Path) -> No
         with serving(tmp_path, cache_dir=str(tmp_path / "cache")) as (app, stub):
             plan = stub.Prepare(prepare_request(SIN)).plan
             assert plan.cached is cached
-            assert app.programs.counts.loaded_from_disk == cached
+            assert app.plans.counts.loaded_from_disk == cached
             assert plan.compile_time.ToNanoseconds() > 0
             ids.add(plan.id)
     assert len(ids) == 1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from gradwire_server.observability import recorder as journal
-from gradwire_server.observability.recorder import Journal
+from gradwire_server.observability.recorder import CallRecorder
 from gradwire_server.serving.call_record import CallRecord
 from server_process import eventually
 
@@ -15,7 +15,7 @@ from server_process import eventually
 def test_every_record_arrives_once_and_in_order() -> None:
     """After a flush all that came before, and after the end the rest."""
     seen: list[str] = []
-    told = Journal([lambda records: seen.extend(record.method for record in records)])
+    told = CallRecorder([lambda records: seen.extend(record.method for record in records)])
     for number in range(10):
         told.add(CallRecord(str(number)))
     assert told.flush()
@@ -28,7 +28,7 @@ def test_every_record_arrives_once_and_in_order() -> None:
 def test_observers_are_told_by_themselves() -> None:
     """Soon, without anybody asking."""
     seen: list[CallRecord] = []
-    told = Journal([seen.extend])
+    told = CallRecorder([seen.extend])
     told.add(CallRecord("x"))
     assert eventually(lambda: len(seen) == 1)
     told.stop()
@@ -41,7 +41,7 @@ def test_an_observer_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) -
     def fail(records: Sequence[CallRecord]) -> None:
         raise ValueError("broken")
 
-    told = Journal([fail, seen.extend])
+    told = CallRecorder([fail, seen.extend])
     told.add(CallRecord("x"))
     told.stop()
     assert len(seen) == 1
@@ -58,7 +58,7 @@ def test_an_observer_that_is_stuck_holds_nobody(monkeypatch: pytest.MonkeyPatch)
         released.wait(30)
         seen.extend(records)
 
-    told = Journal([stuck])
+    told = CallRecorder([stuck])
     told.add(CallRecord("first"))
     assert eventually(lambda: told.waiting == 0)  # the thread has it, and hangs
     for number in range(200):
@@ -78,7 +78,7 @@ def test_an_observer_that_is_stuck_holds_neither_a_flush_nor_the_end() -> None:
         released.wait(30)
         seen.extend(records)
 
-    told = Journal([stuck])
+    told = CallRecorder([stuck])
     start = time.monotonic()
     told.add(CallRecord("first"))
     for _ in range(20):  # the first comes before the thread has begun
@@ -99,7 +99,7 @@ def test_callers_never_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def note(records: Sequence[CallRecord]) -> None:
         seen.extend([threading.current_thread().name] * len(records))
 
-    told = Journal([note])
+    told = CallRecorder([note])
     for number in range(100):
         told.add(CallRecord(str(number)))
     assert eventually(lambda: len(seen) >= 90)
@@ -118,7 +118,7 @@ def test_a_flush_tells_of_what_came_during_another_round() -> None:
         time.sleep(0.2)
         seen.extend(record.method for record in records)
 
-    told = Journal([slow])
+    told = CallRecorder([slow])
     told.add(CallRecord("first"))
     assert begun.wait(10)
     told.add(CallRecord("second"))

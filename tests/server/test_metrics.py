@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gradwire.v1 import service_pb2 as pb
-from gradwire_server.observability.http import Monitor
+from gradwire_server.observability.http import HttpServer
 from gradwire_server.observability.logs import FIELDS, JsonFormatter, TextFormatter, log_calls
 from gradwire_server.observability.metrics import OVERLOAD_LIMITS, Metrics
 from gradwire_server.runtime.devices import DeviceInfo
@@ -210,7 +210,9 @@ def test_a_server_under_use_shows_it(tmp_path: Path) -> None:
 
 def test_only_three_pages_are_served() -> None:
     """To readers alone."""
-    monitor = Monitor("127.0.0.1:0", lambda: (200, "text/plain", b"m"), lambda: (503, "x/y", b"r"))
+    monitor = HttpServer(
+        "127.0.0.1:0", lambda: (200, "text/plain", b"m"), lambda: (503, "x/y", b"r")
+    )
     monitor.start()
     try:
         assert _get(f"{monitor.url}/metrics?x=1") == (200, "m")
@@ -230,7 +232,7 @@ def test_only_three_pages_are_served() -> None:
 
 def test_silent_connections_do_not_stop_the_monitor() -> None:
     """As many as it takes are held; beyond them it closes at once, and it still ends."""
-    monitor = Monitor("127.0.0.1:0", lambda: (200, "x/y", b""), lambda: (200, "x/y", b""))
+    monitor = HttpServer("127.0.0.1:0", lambda: (200, "x/y", b""), lambda: (200, "x/y", b""))
     monitor.start()
     address = urlsplit(monitor.url)
     held = [socket.create_connection((address.hostname, address.port), 10) for _ in range(16)]
@@ -250,7 +252,9 @@ def test_an_address_in_use_is_an_error() -> None:
         socket.create_server(("127.0.0.1", 0)) as other,
         pytest.raises(OSError, match=r"`metrics` must be .* got .127\.0\.0\.1:\d+. .*in use"),
     ):
-        Monitor(f"127.0.0.1:{other.getsockname()[1]}", lambda: (0, "", b""), lambda: (0, "", b""))
+        HttpServer(
+            f"127.0.0.1:{other.getsockname()[1]}", lambda: (0, "", b""), lambda: (0, "", b"")
+        )
 
 
 def _formatted(formatter: logging.Formatter, caplog: pytest.LogCaptureFixture) -> list[str]:

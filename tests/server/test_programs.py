@@ -16,14 +16,14 @@ from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.program.verify import verify_program
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving import plan
-from gradwire_server.serving.compile_pool import Workers
-from gradwire_server.serving.plan_cache import HeldPlan, Programs
+from gradwire_server.serving.compile_pool import CompilePool
+from gradwire_server.serving.plan_cache import HeldPlan, PlanCache
 from programs import function, node, program, vector
 from server_process import eventually
 
 MANY = 2**40
 X = np.array([1.0, 2.0])
-Make = Callable[..., Programs]
+Make = Callable[..., PlanCache]
 
 
 def _program(number: int, name: str = "f") -> Program:
@@ -37,16 +37,16 @@ def _program(number: int, name: str = "f") -> Program:
     return program(body)
 
 
-def _hold(programs: Programs, number: int, name: str = "f") -> HeldPlan:
+def _hold(programs: PlanCache, number: int, name: str = "f") -> HeldPlan:
     source = _program(number, name)
     return programs.hold(verify_program(source), "highest", encode_program(source))
 
 
-def _make(programs: Programs, held: HeldPlan) -> Any:
+def _make(programs: PlanCache, held: HeldPlan) -> Any:
     return programs.make_executable(held, NO_BATCH).result(60)
 
 
-def _holds(programs: Programs, plan_id: str) -> bool:
+def _holds(programs: PlanCache, plan_id: str) -> bool:
     try:
         programs.find(plan_id)
     except PlanNotFoundError:
@@ -57,7 +57,7 @@ def _holds(programs: Programs, plan_id: str) -> bool:
 @pytest.fixture
 def make() -> Iterator[Make]:
     """Makes caches of plans, whose threads end with the test."""
-    made: list[Workers] = []
+    made: list[CompilePool] = []
 
     def build(
         *,
@@ -66,10 +66,10 @@ def make() -> Iterator[Make]:
         max_plan_bytes: int = MANY,
         workers: int = 2,
         max_waiting: int = 100,
-    ) -> Programs:
-        made.append(Workers(workers, max_waiting))
+    ) -> PlanCache:
+        made.append(CompilePool(workers, max_waiting))
         store = None if folder is None else Store(folder, MANY)
-        return Programs(made[-1], store, max_plans=max_plans, max_plan_bytes=max_plan_bytes)
+        return PlanCache(made[-1], store, max_plans=max_plans, max_plan_bytes=max_plan_bytes)
 
     yield build
     stopped = [workers.stop(60) for workers in made]

@@ -8,7 +8,7 @@ import pytest
 
 from gradwire.errors import DeadlineError
 from gradwire_server.serving.deadline import Deadline
-from gradwire_server.serving.device_memory import Room
+from gradwire_server.serving.device_memory import DeviceMemory
 from programs import chain, program, vector
 from server_process import eventually
 from serving import inline, outputs, serving
@@ -18,7 +18,7 @@ X = np.linspace(0.0, 1.0, 3)
 
 def test_those_inside_take_no_more_than_there_is() -> None:
     """At the bound they are let in; one byte over it waits until another leaves."""
-    room = Room(100)
+    room = DeviceMemory(100)
     room.enter(60, Deadline(1), "")
     room.enter(40, Deadline(1), "")
     with pytest.raises(DeadlineError, match="while it waited"):
@@ -33,7 +33,7 @@ def test_those_inside_take_no_more_than_there_is() -> None:
 
 def test_whoever_is_alone_gets_in() -> None:
     """Whatever it takes: others have decided whether it may run at all."""
-    room = Room(100)
+    room = DeviceMemory(100)
     room.enter(1000, Deadline(1), "")
     with pytest.raises(DeadlineError):
         room.enter(0, Deadline(0.01), "")
@@ -41,7 +41,7 @@ def test_whoever_is_alone_gets_in() -> None:
 
 def test_a_large_one_is_not_passed_by() -> None:
     """Those who come after it wait behind it, though there were room for them."""
-    room, order = Room(100), []
+    room, order = DeviceMemory(100), []
 
     def run(size: int) -> None:
         room.enter(size, Deadline(10), "")
@@ -61,7 +61,7 @@ def test_a_large_one_is_not_passed_by() -> None:
 
 def test_one_that_gives_up_lets_the_next_in() -> None:
     """The place at the head of the queue is not kept for it."""
-    room = Room(100)
+    room = DeviceMemory(100)
     room.enter(60, Deadline(1), "")
     with ThreadPoolExecutor(2) as pool:
         impatient = pool.submit(room.enter, 90, Deadline(0.2), "")
@@ -74,7 +74,7 @@ def test_one_that_gives_up_lets_the_next_in() -> None:
 
 def test_without_a_bound_all_get_in() -> None:
     """As where a device doesn't say what it has."""
-    room = Room(0)
+    room = DeviceMemory(0)
     room.enter(2**60, Deadline(1), "")
     room.enter(2**60, Deadline(0), "")
 

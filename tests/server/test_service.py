@@ -256,8 +256,8 @@ def test_prepare_answers_in_time(app: App, stub: Stub) -> None:
 def test_a_compile_outlives_its_caller(app: App, stub: Stub) -> None:
     """Whose deadline passes, and whoever asks next finds the plan."""
     source = program(function([vector(3)], node("expm1", [0], 1), results=[1]))
-    assert eventually(lambda: app.workers.busy == app.workers.waiting == 0)
-    before = app.programs.counts.compiled
+    assert eventually(lambda: app.compile_pool.busy == app.compile_pool.waiting == 0)
+    before = app.plans.counts.compiled
     with compilers_blocked(app) as release:
         for call in (
             lambda: stub.Prepare(prepare_request(source), timeout=0.3),
@@ -268,8 +268,8 @@ def test_a_compile_outlives_its_caller(app: App, stub: Stub) -> None:
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert eventually(lambda: app.lifecycle.calls == 0)
         release()
-    assert eventually(lambda: app.programs.counts.compiled == before + 1)
-    assert eventually(lambda: app.workers.busy == 0)
+    assert eventually(lambda: app.plans.counts.compiled == before + 1)
+    assert eventually(lambda: app.compile_pool.busy == 0)
     assert stub.Prepare(prepare_request(source)).plan.cached
 
 
@@ -286,11 +286,11 @@ def test_a_caller_who_hangs_up_frees_his_thread(app: App, stub: Stub) -> None:
 def test_calls_of_one_program_compile_it_once(app: App, stub: Stub) -> None:
     """Those with the program inline, too."""
     source = program(function([vector(3)], node("cosh", [0], 1), results=[1]))
-    assert eventually(lambda: app.workers.busy == app.workers.waiting == 0)
-    before = app.programs.counts.compiled
+    assert eventually(lambda: app.compile_pool.busy == app.compile_pool.waiting == 0)
+    before = app.plans.counts.compiled
     with ThreadPoolExecutor(16) as pool:
         replies = list(pool.map(lambda _: stub.Compute(inline(source, X)), range(16)))
-    assert app.programs.counts.compiled == before + 1
+    assert app.plans.counts.compiled == before + 1
     for reply in replies:
         np.testing.assert_allclose(outputs(reply)[0], np.cosh(X), rtol=1e-15)
 
@@ -415,7 +415,7 @@ def test_the_queue_of_compiles_is_bounded(tmp_path: Path) -> None:
     with serving(tmp_path, compile_workers=1, max_waiting_compiles=1) as (app, stub):
         with compilers_blocked(app) as release:
             waiting = stub.Prepare.future(prepare_request(sources[0]))
-            assert eventually(lambda: app.workers.waiting == 1)
+            assert eventually(lambda: app.compile_pool.waiting == 1)
             with refused("OVERLOADED") as caught:
                 stub.Prepare(prepare_request(sources[1]))
             assert "`max_waiting_compiles` is 1" in caught.value.details()

@@ -22,7 +22,7 @@ from gradwire_server.app import App, build
 from gradwire_server.config.settings import Settings
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.startup import StartError
-from gradwire_server.warmup import Recorder, read_records
+from gradwire_server.warmup import ProgramRecorder, read_records
 from programs import chain, function, node, program, vector
 from server_process import eventually
 from serving import (
@@ -70,7 +70,7 @@ def _in(folder: Path, **values: Any) -> Settings:
 
 def _kept(folder: Path, **values: Any) -> int:
     """How many of three programs, each of 100 bytes, are recorded under these bounds."""
-    recorder = Recorder(_in(folder, **values))
+    recorder = ProgramRecorder(_in(folder, **values))
     for letter in (b"a", b"b", b"c"):
         recorder.add(letter * 100, "highest", NO_BATCH)
     return len(list(folder.iterdir()))
@@ -92,11 +92,11 @@ def _starting(app: App) -> Iterator[None]:
 def test_a_new_server_compiles_nothing_for_its_first_calls(tmp_path: Path, records: Path) -> None:
     """What was recorded elsewhere is ready: plans by name, and each batch size."""
     with serving(tmp_path, warm_dir=str(records)) as (app, stub):
-        assert app.programs.counts.compiled == 4
+        assert app.plans.counts.compiled == 4
         np.testing.assert_array_equal(outputs(stub.Compute(inline(SIN, X)))[0], np.sin(X))
         assert stub.Prepare(prepare_request(COS)).plan.cached
         assert stub.Prepare(prepare_request(MAPPED, batch_sizes=[3, 16])).plan.cached
-        assert app.programs.counts.compiled == 4
+        assert app.plans.counts.compiled == 4
 
 
 def test_a_record_holds_no_input_and_no_name(records: Path) -> None:
@@ -149,7 +149,7 @@ def test_the_time_is_bounded(tmp_path: Path, records: Path) -> None:
     app = build(settings_in(tmp_path, warm_dir=str(records), max_warm_seconds=1.0))
     with compilers_blocked(app), _starting(app):
         assert eventually(lambda: app.lifecycle.state == "serving")
-        assert app.programs.counts.compiled == 0
+        assert app.plans.counts.compiled == 0
 
 
 def test_a_server_that_is_to_stop_does_not_go_on(tmp_path: Path, records: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_bad_record_is_left_out(
     (records / "refused.pb").write_bytes(refused)
     (records / "note.txt").write_bytes(b"not a record, and not looked at")
     with serving(tmp_path, warm_dir=str(records)) as (app, _):
-        assert app.programs.counts.compiled == 4
+        assert app.plans.counts.compiled == 4
     warned = [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
     for name in ("cut", "empty", "unknown", "folder", "nowhere", "pipe", "many"):
         assert sum(f"{name}.pb" in message for message in warned) == 1, warned
@@ -207,12 +207,12 @@ def test_recording_and_warming_may_share_a_directory(tmp_path: Path, records: Pa
 
 def test_a_damaged_record_is_written_anew(tmp_path: Path) -> None:
     """It would else be lost for good."""
-    recorder = Recorder(_in(tmp_path))
+    recorder = ProgramRecorder(_in(tmp_path))
     recorder.add(b"program", "highest", NO_BATCH)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     path.write_bytes(b"\xff")
-    Recorder(_in(tmp_path)).add(b"program", "highest", NO_BATCH)
+    ProgramRecorder(_in(tmp_path)).add(b"program", "highest", NO_BATCH)
     assert path.read_bytes() == whole
 
 
@@ -231,7 +231,7 @@ def test_bytes_recorded_are_bounded(tmp_path: Path) -> None:
     total = sum(path.stat().st_size for path in (tmp_path / "all").iterdir())
     assert _kept(tmp_path / "at", max_recorded_bytes=total) == 3
     assert _kept(tmp_path / "over", max_recorded_bytes=total - 1) == 2
-    full = Recorder(_in(tmp_path / "at", max_recorded_bytes=total))
+    full = ProgramRecorder(_in(tmp_path / "at", max_recorded_bytes=total))
     full.add(b"d", "highest", NO_BATCH)
     assert len(list((tmp_path / "at").iterdir())) == 3
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from gradwire.errors import OverloadedError
-from gradwire_server.serving.compile_pool import Workers
+from gradwire_server.serving.compile_pool import CompilePool
 from server_process import eventually
 
 
@@ -22,7 +22,7 @@ def release() -> Iterator[threading.Event]:
 
 def test_jobs_are_done_in_turn(release: threading.Event) -> None:
     """As many at once as there are threads, the rest in the order they came."""
-    workers, done = Workers(1, 10), []
+    workers, done = CompilePool(1, 10), []
     workers.submit(lambda: release.wait(30) and None)
     for number in range(3):
         workers.submit(lambda number=number: done.append(number))
@@ -34,7 +34,7 @@ def test_jobs_are_done_in_turn(release: threading.Event) -> None:
 
 def test_one_more_than_may_wait_is_refused(release: threading.Event) -> None:
     """Jobs for idle threads don't count as waiting."""
-    workers = Workers(2, 3)
+    workers = CompilePool(2, 3)
     for _ in range(2 + 3):
         workers.submit(lambda: release.wait(30) and None)
     with pytest.raises(OverloadedError, match="`max_waiting_compiles` is 3") as caught:
@@ -48,7 +48,7 @@ def test_one_more_than_may_wait_is_refused(release: threading.Event) -> None:
 
 def test_a_job_that_raises_costs_no_thread(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged, and the next job is done."""
-    workers, done = Workers(1, 10), threading.Event()
+    workers, done = CompilePool(1, 10), threading.Event()
     workers.submit(lambda: 1 // 0)
     workers.submit(done.set)
     assert done.wait(10)
@@ -58,7 +58,7 @@ def test_a_job_that_raises_costs_no_thread(caplog: pytest.LogCaptureFixture) -> 
 
 def test_the_end_drops_what_waits(release: threading.Event) -> None:
     """A job that is being done goes on, which the answer says; nothing new is taken."""
-    workers, done = Workers(1, 10), threading.Event()
+    workers, done = CompilePool(1, 10), threading.Event()
     workers.submit(lambda: release.wait(30) and None)
     assert eventually(lambda: workers.busy == 1)
     workers.submit(done.set)
@@ -73,7 +73,7 @@ def test_the_end_drops_what_waits(release: threading.Event) -> None:
 def test_other_threads_keep_their_stack() -> None:
     """The deep stack is for compiling alone."""
     before = threading.stack_size()
-    workers = Workers(1, 1)
+    workers = CompilePool(1, 1)
     assert threading.stack_size() == before
     assert workers.stop(10)
 
@@ -83,8 +83,8 @@ def test_only_a_compile_makes_threads_switch_often() -> None:
     # The interval is the whole process's, and a compile of another test may still run.
     script = """
 import queue, sys
-from gradwire_server.serving.compile_pool import Workers
-before, during, workers = sys.getswitchinterval(), queue.Queue(), Workers(1, 1)
+from gradwire_server.serving.compile_pool import CompilePool
+before, during, workers = sys.getswitchinterval(), queue.Queue(), CompilePool(1, 1)
 workers.submit(lambda: during.put(sys.getswitchinterval()))
 found = during.get(timeout=30)
 assert workers.stop(30)

@@ -9,10 +9,10 @@ from prometheus_client.registry import Collector
 
 from gradwire_server.runtime.devices import DeviceInfo
 from gradwire_server.runtime.store import Store
-from gradwire_server.serving.compile_pool import Workers
+from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.gate import Gate
 from gradwire_server.serving.lifecycle import Lifecycle, State
-from gradwire_server.serving.plan_cache import Programs
+from gradwire_server.serving.plan_cache import PlanCache
 from gradwire_server.serving.runs import Runs
 
 Reading = tuple[str, str, str, Callable[[], float]]
@@ -104,7 +104,7 @@ def read_executions(executions: Gate, waiting: Gate, runs: Runs) -> list[Reading
     ]  # fmt: skip
 
 
-def read_plans(programs: Programs, workers: Workers) -> list[Reading]:
+def read_plans(programs: PlanCache, workers: CompilePool) -> list[Reading]:
     """Lists what is known of plans and their executables."""
     counts = programs.counts
     return [

@@ -21,7 +21,7 @@ Page = Callable[[], tuple[int, str, bytes]]
 """Makes a page: HTTP status, content type, body."""
 
 
-class Monitor:
+class HttpServer:
     """An HTTP server in threads of its own."""
 
     def __init__(self, address: str, metrics: Page, ready: Page) -> None:

@@ -21,7 +21,7 @@ _PATIENCE_SECONDS = 1.0
 Observer = Callable[[Sequence[CallRecord]], None]
 
 
-class Journal:
+class CallRecorder:
     """A bounded list of records that nobody has been told of yet.
 
     Counting and logging a call takes a quarter of the time of a small one, so

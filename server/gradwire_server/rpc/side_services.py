@@ -13,9 +13,9 @@ import grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from gradwire_server.rpc import health
-from gradwire_server.rpc.admission.arrivals import Arrivals
 from gradwire_server.rpc.admission.bounds import Admission, Bound
-from gradwire_server.rpc.admission.handler import Door
+from gradwire_server.rpc.admission.handler import AdmissionHandler
+from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
 from gradwire_server.serving.call_record import CallRecord
 
 LONGEST_SILENCE_SECONDS = 10.0
@@ -49,14 +49,14 @@ class SideServices:
             silence: How long a message may take to arrive, in seconds.
         """
         self._threads = ThreadPoolExecutor(max_calls, thread_name_prefix="side")
-        self._arrivals = Arrivals(silence)
+        self._arrivals = ReceiveTimeouts(silence)
         few = Bound(
             "max_side_calls",
             max_calls,
             max(max_calls // 4, 1),
             "a quarter of which may be of this method, and as many are",
         )
-        self.door = Door(
+        self.door = AdmissionHandler(
             _Handlers(health_service.handlers(), _reflection_of(names)),
             Admission(
                 Bound("max_side_calls", max_calls, max_calls), {"Watch": few, _REFLECT: few}, {}

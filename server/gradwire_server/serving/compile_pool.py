@@ -25,7 +25,7 @@ interval holds, for this one costs each small call a tenth of its time."""
 Job = Callable[[], object]
 
 
-class Workers:
+class CompilePool:
     """A fixed number of threads that take jobs in turn. A job must not raise."""
 
     def __init__(self, count: int, max_waiting: int) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from gradwire_server.serving.deadline import Deadline, late
 
 
-class Room:
+class DeviceMemory:
     """A number of bytes that are taken and given back, first come first served.
 
     A large run waits for the smaller ones before it, and those behind it wait for

@@ -21,11 +21,11 @@ from gradwire_server.serving import batching
 from gradwire_server.serving.batching import BatchLimits
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.deadline import Deadline, StillRunning
-from gradwire_server.serving.device_memory import Room
+from gradwire_server.serving.device_memory import DeviceMemory
 from gradwire_server.serving.gate import Gate
 from gradwire_server.serving.inputs import read_inputs
 from gradwire_server.serving.plan import Plan
-from gradwire_server.serving.plan_cache import HeldPlan, Programs
+from gradwire_server.serving.plan_cache import HeldPlan, PlanCache
 from gradwire_server.serving.runs import Runs
 
 _clock = time.perf_counter
@@ -81,10 +81,10 @@ class Engine:
 
     def __init__(
         self,
-        programs: Programs,
+        programs: PlanCache,
         limits: BatchLimits,
         executions: Gate,
-        memory: Room,
+        memory: DeviceMemory,
         runs: Runs,
         waiting: Gate,
         max_batch_sizes: int,

@@ -21,7 +21,7 @@ from gradwire_server.program.verify import VerifiedProgram
 from gradwire_server.runtime.devices import environment
 from gradwire_server.runtime.executable import Executable, load_executable
 from gradwire_server.runtime.store import Store
-from gradwire_server.serving.compile_pool import Workers
+from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.plan import Plan, join_parts, make_plan
 
 _log = logging.getLogger(__name__)
@@ -71,12 +71,12 @@ class HeldPlan:
     bytes: int = 0
 
 
-class Programs:
+class PlanCache:
     """The cache of plans, bounded in number and in bytes; the least used go first."""
 
     def __init__(
         self,
-        workers: Workers,
+        workers: CompilePool,
         store: Store | None,
         *,
         max_plans: int,

@@ -13,8 +13,8 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 
 from gradwire.errors import OverloadedError
-from gradwire_server.rpc.admission.arrivals import Arrivals
 from gradwire_server.rpc.admission.bounds import Admission, Bound
+from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
 from gradwire_server.rpc.admission.refusals import refusing_handler, run_in
 from gradwire_server.rpc.status import describe, to_grpc
 from gradwire_server.serving.call_record import CallRecord
@@ -34,7 +34,7 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context: TypeAlias = grpc.ServicerContext
 
 
-class Door(grpc.GenericRpcHandler):
+class AdmissionHandler(grpc.GenericRpcHandler):
     """Wraps the handlers of a service.
 
     gRPC asks for a handler in its own thread, before it reads the message, and
@@ -49,7 +49,7 @@ class Door(grpc.GenericRpcHandler):
         admission: Admission,
         expected_wait: Callable[[], float],
         note: Callable[[CallRecord], None],
-        arrivals: Arrivals,
+        arrivals: ReceiveTimeouts,
         threads: ThreadPoolExecutor,
     ) -> None:
         """Makes a door.

@@ -13,7 +13,7 @@ _LOOKS = 8
 """How often one looks within the time that a message may take."""
 
 
-class Arrivals:
+class ReceiveTimeouts:
     """The calls whose message isn't there yet."""
 
     def __init__(self, seconds: float) -> None:
