@@ -10,9 +10,10 @@ from gradwire_server.compiler.lowering import (
     reduction,
     shape,
 )
-from gradwire_server.compiler.lowering.core import JaxFunction, Lowering, lower_function
+from gradwire_server.compiler.lowering.core import JaxFunction, Lowering
 from gradwire_server.compiler.lowering.elementwise import ops as elementwise
 from gradwire_server.compiler.lowering.elementwise import softmax
+from gradwire_server.compiler.lowering.function import lower_function
 from gradwire_server.compiler.lowering.linalg import (
     decompositions,
     determinant,

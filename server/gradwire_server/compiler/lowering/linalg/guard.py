@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-if TYPE_CHECKING:  # core.py uses this module
-    from gradwire_server.compiler.lowering.core import Lowering
+from gradwire_server.compiler.lowering.core import Lowering
 
 MATRIX = "matrix"
 VECTOR = "vector"
