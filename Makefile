@@ -15,7 +15,7 @@ BIN := .venv/bin
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-long test-outside test-deploy test-wheel test-floor check check-style \
 	check-types check-imports check-stubs check-docs check-proto check-deploy format proto docs \
-	prometheus-rule bench load locust clean lock image image-test
+	prometheus-rule bench trace-call load locust clean lock image image-test
 
 help:
 	@echo 'make demo        shows what gradwire does, against a server of its own'
@@ -28,7 +28,7 @@ help:
 	@echo 'make check-deploy  everything under deploy/ that can be checked without running it'
 	@echo 'make format      rewrites the sources in the house style'
 	@echo 'make proto       generates client/gradwire/v1; make docs generates docs/{opset,settings}.md'
-	@echo 'make bench       measures'
+	@echo 'make bench       measures; make trace-call counts the files that a call goes through'
 	@echo 'make image       builds the image of the server; TARGET=cuda the one for GPUs'
 	@echo 'make image-test  builds it, runs it as the manifests do, and tests it; as root'
 	@echo 'make lock        pins what the image installs'
@@ -131,6 +131,10 @@ docs: .venv/installed-dev
 
 prometheus-rule:
 	scripts/prometheus-rule > deploy/kubernetes/components/monitoring/prometheus-rule.yaml
+
+# XLA writes a screenful of harmless errors for each executable it loads.
+trace-call: .venv/installed-dev
+	@TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python scripts/trace-call
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
