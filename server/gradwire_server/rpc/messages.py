@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.unknown_fields import UnknownFieldSet
 
@@ -109,12 +107,11 @@ def write_poll_after(seconds: float, replica_id: str) -> pb.PrepareResponse:
 
 def write_result(result: Result, record: CallRecord, replica_id: str) -> pb.ComputeResponse:
     """Writes the answer to Compute."""
-    start = time.perf_counter()
-    outputs = [
-        pb.Output(tensor=encode_tensor(output), non_finite=bad)
-        for output, bad in zip(result.outputs, result.non_finite, strict=True)
-    ]
-    record.serialise = time.perf_counter() - start
+    with record.stage("serialise"):
+        outputs = [
+            pb.Output(tensor=encode_tensor(output), non_finite=bad)
+            for output, bad in zip(result.outputs, result.non_finite, strict=True)
+        ]
     timing = pb.Timing(
         queue_seconds=record.queue,
         validate_seconds=record.validate,

@@ -131,9 +131,8 @@ class DerivativeService:
                     requests.check_request(request, settings.max_call_id_chars)
                     deadline = _deadline(context, default_seconds)
                     message = answer(request, deadline, record)
-                    start = _clock()
-                    reply = message.SerializeToString()
-                    record.serialise += _clock() - start
+                    with record.stage("serialise"):
+                        reply = message.SerializeToString()
                 finally:
                     self._lifecycle.leave(len(data))
             except Exception as error:  # noqa: BLE001 - each becomes a status

@@ -66,3 +66,24 @@ class CallRecord:
     queue: float = 0.0
     execute: float = 0.0
     serialise: float = 0.0
+
+    def stage(self, name: str) -> Stage:
+        """Returns a block whose time is added to one of ``STAGES``, even if it fails."""
+        return Stage(self, name)
+
+
+class Stage:
+    """A block of a call whose time is noted. A class costs a third of a generator."""
+
+    __slots__ = ("_name", "_record", "_start")
+
+    def __init__(self, record: CallRecord, name: str) -> None:
+        self._record = record
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        took = time.perf_counter() - self._start
+        setattr(self._record, self._name, getattr(self._record, self._name) + took)

@@ -28,8 +28,6 @@ from gradwire_server.serving.plan import Plan
 from gradwire_server.serving.plan_cache import HeldPlan, PlanCache
 from gradwire_server.serving.runs import Runs
 
-_clock = time.perf_counter
-
 _WAITING = "it waited for its turn to run"
 
 
@@ -100,7 +98,7 @@ class Engine:
             waiting: Bounds the calls that wait for a compile at once.
             max_batch_sizes: Bounds the sizes named in one preparation.
         """
-        self._programs = programs
+        self._plans = programs
         self._limits = limits
         self._executions = executions
         self._memory = memory
@@ -115,11 +113,10 @@ class Engine:
             StillRunning: ``max_wait`` has passed first.
             GradwireError: the program is refused, or can't be compiled now.
         """
-        start = _clock()
-        held = self._hold(wanted, record)
-        buckets = self._buckets(held.plan, wanted.batch_sizes)
-        ready = {bucket for bucket in buckets if bucket in held.executables}
-        record.validate += _clock() - start
+        with record.stage("validate"):
+            held = self._hold(wanted, record)
+            buckets = self._buckets(held.plan, wanted.batch_sizes)
+            ready = {bucket for bucket in buckets if bucket in held.executables}
         made = self._wait(held, buckets, deadline, record, wanted.max_wait)
         return Prepared(
             held.plan,
@@ -147,27 +144,19 @@ class Engine:
             GradwireError: the program or an input is refused, or there is no
                 time or room to run it now.
         """
-        start = _clock()
-        if isinstance(source, str):
-            held = self._programs.find(source)
-            _note(held.plan, record)
-        else:
-            held = self._hold(source, record)
-            if source.batch_sizes:
-                for bucket in self._buckets(held.plan, source.batch_sizes):
-                    self._programs.make_executable(held, bucket)
-        plan = held.plan
-        arrays, rows = read_inputs(inputs, plan)
-        record.rows = rows
-        bucket = batching.bucket_of(rows)
-        executable = held.executables.get(bucket)
-        if executable is None or rows != NO_BATCH:
-            batching.check_size(plan, rows, self._limits)
-        if rows == 0:
-            outputs = batching.empty_outputs(plan)
-            return Result(plan, outputs, [0] * len(outputs))
-        padded = batching.pad(plan, arrays, rows)
-        record.validate += _clock() - start
+        with record.stage("validate"):
+            held = self._find(source, record)
+            plan = held.plan
+            arrays, rows = read_inputs(inputs, plan)
+            record.rows = rows
+            bucket = batching.bucket_of(rows)
+            executable = held.executables.get(bucket)
+            if executable is None or rows != NO_BATCH:
+                batching.check_size(plan, rows, self._limits)
+            if rows == 0:
+                outputs = batching.empty_outputs(plan)
+                return Result(plan, outputs, [0] * len(outputs))
+            padded = batching.pad(plan, arrays, rows)
         if executable is None:
             max_wait = None if isinstance(source, str) else source.max_wait
             try:
@@ -189,18 +178,12 @@ class Engine:
         record: CallRecord,
     ) -> Result:
         batching.check_memory(executable.cost, self._limits)
-        start = _clock()
-        try:
+        with record.stage("queue"):
             self._enter(executable, deadline)
-        finally:  # those who waited in vain waited, too
-            entered = _clock()
-            record.queue = entered - start
-        try:
+        with record.stage("execute"):
             with self._runs.running(deadline, plan.id, record.call_id):
                 outputs = batching.cut(self._execute(executable, inputs, deadline), rows)
             non_finite = [batching.count_non_finite(output) for output in outputs]
-        finally:
-            record.execute = _clock() - entered
         record.non_finite = sum(non_finite)
         return Result(plan, outputs, non_finite)
 
@@ -223,12 +206,24 @@ class Engine:
             self._memory.leave(executable.cost.peak_bytes)
             self._executions.leave()
 
+    def _find(self, source: str | Preparation, record: CallRecord) -> HeldPlan:
+        """Returns the plan that a call runs; starts to make the batch sizes that it names."""
+        if isinstance(source, str):
+            held = self._plans.find(source)
+            _note(held.plan, record)
+            return held
+        held = self._hold(source, record)
+        if source.batch_sizes:
+            for bucket in self._buckets(held.plan, source.batch_sizes):
+                self._plans.make_executable(held, bucket)
+        return held
+
     def _hold(self, wanted: Preparation, record: CallRecord) -> HeldPlan:
         """Returns the plan of a program; its bytes are checked if they are new."""
-        held = self._programs.find_source(wanted.program, wanted.precision)
+        held = self._plans.find_source(wanted.program, wanted.precision)
         if held is None:
             typed = read_program(wanted.program, self._limits.program)
-            held = self._programs.hold(typed, wanted.precision, wanted.program)
+            held = self._plans.hold(typed, wanted.precision, wanted.program)
         _note(held.plan, record)
         return held
 
@@ -259,9 +254,8 @@ class Engine:
         max_wait: float | None,
     ) -> list[Executable]:
         """Has executables made and waits for them; they are made in any case."""
-        start = _clock()
-        try:
-            futures = [self._programs.make_executable(held, bucket) for bucket in buckets]
+        with record.stage("compile"):
+            futures = [self._plans.make_executable(held, bucket) for bucket in buckets]
             if all(future.done() for future in futures):
                 made = [future.result() for future in futures]
             else:
@@ -270,8 +264,6 @@ class Engine:
                     made = _wait_for_all(futures, deadline, max_wait)
                 finally:
                     self._waiting.leave()
-        finally:
-            record.compile = _clock() - start
         for executable in made:
             batching.check_memory(executable.cost, self._limits)
         return made
