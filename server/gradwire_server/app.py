@@ -245,7 +245,7 @@ class App:
             info=lambda: describe_server(settings),
             note=self._recorder.add,
         )
-        door = AdmissionHandler(
+        handler = AdmissionHandler(
             service.handlers(),
             _make_admission(settings, self._executions),
             self._executions.expected_wait,
@@ -257,7 +257,7 @@ class App:
             settings,
             self._threads,
             self._guard.interceptors(self._recorder.add),
-            (door, self._side.door),
+            (handler, self._side.handler),
         )
 
     def _set_health(self, status: int) -> None:

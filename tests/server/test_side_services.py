@@ -38,7 +38,7 @@ def side_server(
     side = SideServices(health, ["a.Service"], max_calls, refused.append, silence)
     with ThreadPoolExecutor(1) as threads:
         server = grpc.server(threads)
-        server.add_generic_rpc_handlers((side.door,))
+        server.add_generic_rpc_handlers((side.handler,))
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         health.set(Status.SERVING, "")

@@ -1,4 +1,4 @@
-"""The HTTP server for whoever watches: /metrics, /livez and /readyz. Nothing else."""
+"""The HTTP server for monitoring: /metrics, /livez and /readyz. Nothing else."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ class CallRecorder:
         """Takes a record.
 
         If the thread falls behind, it is hurried; if it is stuck, records are
-        dropped. The caller never does its work: he could be stuck, too, and may
-        be the one thread that takes calls in.
+        dropped. The thread that calls this never does its work: it could be stuck,
+        too, and may be the one that takes calls in.
         """
         waiting = len(self._records)
         if waiting >= _TOO_MANY:

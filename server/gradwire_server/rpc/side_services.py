@@ -1,7 +1,7 @@
-"""The services of gRPC's own beside ours, health and reflection, and a door for them.
+"""The services of gRPC's own beside ours, health and reflection, and their admission.
 
-Health is asked for without a token, so whoever reaches the port can call. This
-keeps him from taking the threads and the places of others.
+Health is asked for without a token, so that anybody who reaches the port can call. This
+keeps such callers from taking the threads and places of other calls.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class SideServices:
     """Health and reflection.
 
     Attributes:
-        door: What a gRPC server registers.
+        handler: What a gRPC server registers.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class SideServices:
             max(max_calls // 4, 1),
             "a quarter of which may be of this method, and as many are",
         )
-        self.door = AdmissionHandler(
+        self.handler = AdmissionHandler(
             _Handlers(health_service.handlers(), _reflection_of(names)),
             Admission(
                 Bound("max_side_calls", max_calls, max_calls), {"Watch": few, _REFLECT: few}, {}

@@ -16,19 +16,19 @@ class DeviceMemory:
     """
 
     def __init__(self, size: int) -> None:
-        """Makes a room of so many bytes; 0 for no bound."""
+        """Shares so many bytes; 0 for no bound."""
         self._changed = threading.Condition()
         self._size = size
         self._taken = 0
         self._waiting: deque[object] = deque()
 
     def enter(self, size: int, deadline: Deadline, doing: str) -> None:
-        """Takes bytes, once there is room for them. Each enter is followed by one leave.
+        """Takes bytes, once so many are free. Each enter is followed by one leave.
 
-        Whoever is alone gets in, whatever he takes.
+        A run that is alone gets them, however many.
 
         Raises:
-            DeadlineError: there was no room in time.
+            DeadlineError: they were not free in time.
         """
         if not self._size:
             return

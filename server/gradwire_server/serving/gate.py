@@ -21,7 +21,7 @@ _EARLY = 0.9
 class Gate:
     """Lets a number of threads in; a bounded number more may wait, first come first served.
 
-    Whoever would have to wait for more than a share of the time that he has
+    A caller that would have to wait for more than a share of the time that it has
     left is turned away at once. Without that, a queue that is longer than
     anybody's patience would have the server compute only what comes too late.
     """
@@ -42,7 +42,7 @@ class Gate:
             inside: How many may be inside at once.
             waiting: How many may wait.
             limit: The name of the setting that says when it is full.
-            max_wait_percent: For how much of his time somebody may be expected to wait.
+            max_wait_percent: For how much of its time a caller may be expected to wait.
             clock: Seconds, monotonic.
             allowed: The value of that setting; None if it is ``waiting``.
         """

@@ -52,7 +52,7 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         arrivals: ReceiveTimeouts,
         threads: ThreadPoolExecutor,
     ) -> None:
-        """Makes a door.
+        """Makes a handler.
 
         Args:
             service: What is behind it.

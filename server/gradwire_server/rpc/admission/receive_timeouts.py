@@ -1,4 +1,4 @@
-"""Messages on their way in: a caller who sends too slowly is cut off, for he holds a thread.
+"""Cancels calls whose message does not arrive in time: each holds a thread.
 
 Knows no gRPC.
 """
