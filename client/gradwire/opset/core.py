@@ -246,6 +246,9 @@ class OpDef:
         accuracy: The errors in float64 of its value and of its derivatives to
             order 3 there, relative to themselves or to what one such change
             of an operand does to them, whichever is greater.
+        view: Whether its results share memory with its first operand in NumPy,
+            so that neither may be changed in place, because the other would
+            have to follow; a rule where the call says. See ``is_view``.
     """
 
     name: str
@@ -272,6 +275,7 @@ class OpDef:
     dtypes: str = ""
     domain: str = ""
     accuracy: tuple[float, float] | None = None
+    view: bool | Callable[[Call], bool] = False
 
     @property
     def function_range(self) -> tuple[int, int]:
@@ -290,6 +294,10 @@ class OpDef:
     def has_own_rule(self, call: Call) -> bool:
         """Returns whether the lowering of one use depends on a custom rule of JAX's."""
         return self.own_rule(call) if callable(self.own_rule) else self.own_rule
+
+    def is_view(self, call: Call) -> bool:
+        """Returns whether the results of one use share memory with its first operand in NumPy."""
+        return self.view(call) if callable(self.view) else self.view
 
     def runs_of(self, call: Call) -> Runs:
         """Returns how often one use of it runs its functions."""

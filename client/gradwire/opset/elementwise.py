@@ -34,6 +34,7 @@ def _map(
     derivatives: Derivatives = Derivatives.ANY,
     poles: bool = False,
     operands: str = "x, y",
+    view: bool = False,
 ) -> OpDef:
     return OpDef(
         name,
@@ -45,6 +46,7 @@ def _map(
         may_be_non_finite=poles,
         operands="x" if arity == 1 else operands,
         dtypes=wanted,
+        view=view,
     )
 
 
@@ -126,7 +128,7 @@ OPS = (
     _map("exp2", 1, "inexact", "Power of two."),
     _map("expm1", 1, "inexact", "exp(x) - 1, accurate near 0."),
     _map("floor", 1, "floating", "Largest integer not above x.", derivatives=_ZERO),
-    _map("imag", 1, "complex", "Imaginary part.", result="real"),
+    _map("imag", 1, "complex", "Imaginary part.", result="real", view=True),
     _map("isfinite", 1, "numeric", "Neither NaN nor infinite.", result="bool", derivatives=_ZERO),
     _map("isinf", 1, "numeric", "Infinite.", result="bool", derivatives=_ZERO),
     _map("isnan", 1, "numeric", "Not a number.", result="bool", derivatives=_ZERO),
@@ -135,7 +137,7 @@ OPS = (
     _map("log1p", 1, "inexact", "log(1 + x), accurate near 0.", poles=True),
     _map("log2", 1, "inexact", "Logarithm to base 2.", poles=True),
     _map("negative", 1, "numeric", "-x."),
-    _map("real", 1, "complex", "Real part.", result="real"),
+    _map("real", 1, "complex", "Real part.", result="real", view=True),
     _map("reciprocal", 1, "inexact", "1 / x.", poles=True),
     _map("round", 1, "floating", "Nearest integer, ties to even.", derivatives=_ZERO),
     _map("rsqrt", 1, "inexact", "1 / sqrt(x).", poles=True),

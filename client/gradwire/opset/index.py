@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gradwire.opset.core import (
     MIXED,
+    At,
     AttrSpec,
     Axes,
     ByArray,
@@ -183,6 +184,13 @@ def _batch_dynamic_update_slice(call: Call, axes: Axes) -> Axes:
     return [MIXED if places or update.shape[place] != x.shape[place] else place]
 
 
+def _is_view(call: Call) -> bool:
+    """NumPy copies what position arrays select, and one element."""
+    index = call.attrs["index"]
+    positions = sum(isinstance(item, At) for item in index)
+    return len(call.inputs) == 1 and not positions == len(index) == call.inputs[0].ndim
+
+
 _AXIS = AttrSpec(Kind.INT, "the axis; negative counts from the end")
 _INDEX = {"index": AttrSpec(Kind.INDEX, "the subscript")}
 _SUBSCRIPT_INPUTS = (1, _MOST_AXES + 1)
@@ -230,6 +238,7 @@ OPS = (
         batch=_batch_getitem,
         operands="x, positions...",
         dtypes="any",
+        view=_is_view,
     ),
     _update("add", "numeric", "x[index] += value; repeated positions add up."),
     _update("max", "real", "x[index] = max(x[index], value); ties share the derivative."),

@@ -219,6 +219,7 @@ OPS = (
         batch=_batch_split,
         operands="x",
         dtypes="any",
+        view=True,
     ),
     OpDef(
         "stack",
@@ -247,5 +248,6 @@ OPS = (
         batch=_batch_unstack,
         operands="x",
         dtypes="any",
+        view=True,
     ),
 )

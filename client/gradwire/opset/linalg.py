@@ -97,6 +97,7 @@ def _op(
     attrs: Mapping[str, AttrSpec] | None = None,
     own_rule: bool | Callable[[Call], bool] = False,
     matrix_rows: Callable[[Call], int] | None = smaller_side,
+    view: bool = False,
 ) -> OpDef:
     def infer(call: Call) -> Sequence[TensorType]:
         (x,) = call.inputs
@@ -123,6 +124,7 @@ def _op(
         matrix_rows=matrix_rows,
         operands="x",
         dtypes=wanted,
+        view=view,
     )
 
 
@@ -212,6 +214,7 @@ OPS = (
         wanted="any",
         attrs=_OFFSET,
         matrix_rows=None,
+        view=True,
     ),
     _op(
         "linalg.eig",
