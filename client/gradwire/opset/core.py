@@ -17,6 +17,9 @@ OPSET_VERSION: Final = 1
 REQUIRED: Final = object()
 """Marks an attribute without a default."""
 
+ALL_AXES: Final = object()
+"""Marks an attribute that holds every axis of the first operand where a caller leaves it out."""
+
 MIXED: Final = -1
 """In a batch rule's answer: samples may depend on each other in this output."""
 
@@ -106,12 +109,15 @@ class AttrSpec:
         doc: One line for the reference.
         default: Its value where a node leaves it out, or ``REQUIRED``.
         choices: The words allowed, for ``Kind.WORD``.
+        omitted: What `gw.ops` writes into a node where a caller leaves it out,
+            or ``ALL_AXES``; if None, nothing.
     """
 
     kind: Kind
     doc: str
     default: Any = REQUIRED
     choices: tuple[str, ...] = ()
+    omitted: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +255,10 @@ class OpDef:
         view: Whether its results share memory with its first operand in NumPy,
             so that neither may be changed in place, because the other would
             have to follow; a rule where the call says. See ``is_view``.
+        own_dtype: The operands, by position, that `gw.ops` leaves in their own
+            dtype; it converts the others to a common one.
+        many_outputs: Whether it has as many outputs as its operands and
+            attributes say, be it one.
     """
 
     name: str
@@ -276,6 +286,8 @@ class OpDef:
     domain: str = ""
     accuracy: tuple[float, float] | None = None
     view: bool | Callable[[Call], bool] = False
+    own_dtype: tuple[int, ...] = ()
+    many_outputs: bool = False
 
     @property
     def function_range(self) -> tuple[int, int]:

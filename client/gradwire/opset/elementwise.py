@@ -250,5 +250,6 @@ OPS = (
         batch=elementwise_batch,
         operands="condition, x, y",
         dtypes="any",
+        own_dtype=(0,),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gradwire.opset.core import (
     MIXED,
@@ -254,15 +255,17 @@ OPS = (
         batch=_batch_take,
         operands="x, positions",
         dtypes="any",
+        own_dtype=(1,),
     ),
     OpDef(
         "take_along_axis",
         "x at one position along an axis for each element of positions; clamped as in getitem.",
         _infer_take_along_axis,
         (2, 2),
-        {"axis": _AXIS},
+        {"axis": replace(_AXIS, omitted=-1)},
         batch=_batch_take_along_axis,
         operands="x, positions",
         dtypes="any",
+        own_dtype=(1,),
     ),
 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradwire.opset.core import (
+    ALL_AXES,
     MIXED,
     AttrSpec,
     Axes,
@@ -364,7 +365,7 @@ OPS = (
         _infer_vector_norm,
         may_be_non_finite=True,
         attrs={
-            "axis": AttrSpec(Kind.INTS, "the axes; negative counts from the end"),
+            "axis": AttrSpec(Kind.INTS, "the axes; negative counts from the end", omitted=ALL_AXES),
             "ord": AttrSpec(
                 Kind.FLOAT, "inf: the largest |x|; -inf: the smallest; 0: how many are not 0", 2.0
             ),

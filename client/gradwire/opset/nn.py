@@ -27,7 +27,7 @@ from gradwire.opset.rules import (
 from gradwire.opset.windows import OPS as WINDOW_OPS
 from gradwire.tensors import TensorType
 
-_AXES = AttrSpec(Kind.INTS, "the axes over which the exponentials add to 1")
+_AXES = AttrSpec(Kind.INTS, "the axes over which the exponentials add to 1", omitted=-1)
 
 
 def _activation(name: str, doc: str, attrs: Mapping[str, AttrSpec] | None = None) -> OpDef:
@@ -179,6 +179,7 @@ OPS = (
         batch=_attention_batch,
         operands="query, key, value, [mask]",
         dtypes="floating",
+        own_dtype=(3,),
     ),
     *WINDOW_OPS,
 )

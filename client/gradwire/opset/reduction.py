@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradwire.opset.core import (
+    ALL_AXES,
     BOOL,
     INT64,
     AttrSpec,
@@ -26,7 +27,9 @@ from gradwire.opset.rules import (
 )
 from gradwire.tensors import TensorType
 
-_AXES = AttrSpec(Kind.INTS, "the axes to reduce; none of them leaves each element alone")
+_AXES = AttrSpec(
+    Kind.INTS, "the axes to reduce; none of them leaves each element alone", omitted=ALL_AXES
+)
 _AXIS = AttrSpec(Kind.INT, "the axis")
 _KEEPDIMS = AttrSpec(Kind.BOOL, "whether reduced axes stay, with length 1", False)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gradwire.opset.core import (
+    ALL_AXES,
     MIXED,
     AttrSpec,
     Axes,
@@ -210,7 +212,7 @@ OPS = (
         _infer_flip,
         along_axis_batch,
         view=True,
-        axis=_AXES,
+        axis=replace(_AXES, omitted=ALL_AXES),
     ),
     _op(
         "matrix_transpose",
