@@ -255,6 +255,8 @@ class OpDef:
         view: Whether its results share memory with its first operand in NumPy,
             so that neither may be changed in place, because the other would
             have to follow; a rule where the call says. See ``is_view``.
+        ufuncs: The elementwise ufuncs of NumPy and SciPy, by full name, that are
+            this op once their operands have the dtypes of a loop of theirs.
         own_dtype: The operands, by position, that `gw.ops` leaves in their own
             dtype; it converts the others to a common one.
         many_outputs: Whether it has as many outputs as its operands and
@@ -286,6 +288,7 @@ class OpDef:
     domain: str = ""
     accuracy: tuple[float, float] | None = None
     view: bool | Callable[[Call], bool] = False
+    ufuncs: tuple[str, ...] = ()
     own_dtype: tuple[int, ...] = ()
     many_outputs: bool = False
 
