@@ -46,4 +46,7 @@ OPS: dict[str, OpDef] = {op.name: op for family in FAMILIES.values() for op in f
 BY_UFUNC: dict[str, OpDef] = {ufunc: op for op in OPS.values() for ufunc in op.ufuncs}
 """The ops by the full names of the ufuncs that they are."""
 
-__all__ = ["BY_UFUNC", "FAMILIES", "OPS", "OPSET_VERSION", "OpDef"]
+BY_UFUNC_METHOD: dict[str, OpDef] = {op.ufunc_method: op for op in OPS.values() if op.ufunc_method}
+"""The ops by the methods of NumPy's ufuncs that they are."""
+
+__all__ = ["BY_UFUNC", "BY_UFUNC_METHOD", "FAMILIES", "OPS", "OPSET_VERSION", "OpDef"]

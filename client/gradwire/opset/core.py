@@ -257,6 +257,8 @@ class OpDef:
             have to follow; a rule where the call says. See ``is_view``.
         ufuncs: The elementwise ufuncs of NumPy and SciPy, by full name, that are
             this op once their operands have the dtypes of a loop of theirs.
+        ufunc_method: The method of a NumPy ufunc that it is along an axis or at
+            a subscript, such as ``add.reduce``; or nothing.
         own_dtype: The operands, by position, that `gw.ops` leaves in their own
             dtype; it converts the others to a common one.
         many_outputs: Whether it has as many outputs as its operands and
@@ -289,6 +291,7 @@ class OpDef:
     accuracy: tuple[float, float] | None = None
     view: bool | Callable[[Call], bool] = False
     ufuncs: tuple[str, ...] = ()
+    ufunc_method: str = ""
     own_dtype: tuple[int, ...] = ()
     many_outputs: bool = False
 

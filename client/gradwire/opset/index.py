@@ -197,7 +197,7 @@ _INDEX = {"index": AttrSpec(Kind.INDEX, "the subscript")}
 _SUBSCRIPT_INPUTS = (1, _MOST_AXES + 1)
 
 
-def _update(name: str, wanted: str, doc: str) -> OpDef:
+def _update(name: str, wanted: str, doc: str, ufunc: str = "") -> OpDef:
     return OpDef(
         f"index_{name}",
         f"A copy of x in which {doc}",
@@ -207,6 +207,7 @@ def _update(name: str, wanted: str, doc: str) -> OpDef:
         batch=_batch_update,
         operands="x, value, positions...",
         dtypes=wanted,
+        ufunc_method=f"{ufunc}.at" if ufunc else "",
     )
 
 
@@ -241,10 +242,14 @@ OPS = (
         dtypes="any",
         view=_is_view,
     ),
-    _update("add", "numeric", "x[index] += value; repeated positions add up."),
-    _update("max", "real", "x[index] = max(x[index], value); ties share the derivative."),
-    _update("min", "real", "x[index] = min(x[index], value); ties share the derivative."),
-    _update("multiply", "numeric", "x[index] *= value; repeated positions multiply."),
+    _update("add", "numeric", "x[index] += value; repeated positions add up.", "add"),
+    _update(
+        "max", "real", "x[index] = max(x[index], value); ties share the derivative.", "maximum"
+    ),
+    _update(
+        "min", "real", "x[index] = min(x[index], value); ties share the derivative.", "minimum"
+    ),
+    _update("multiply", "numeric", "x[index] *= value; repeated positions multiply.", "multiply"),
     _update("set", "any", "x[index] = value; of repeated positions any one wins."),
     OpDef(
         "take",
