@@ -21,69 +21,14 @@ import numpy as np
 
 from gradwire.errors import InvalidProgramError
 from gradwire.evaluate import remote
-from gradwire.numpy_api import fourier, random_keys, shapes, updates
-from gradwire.numpy_api.registry import normal_axes, pinned, shape_of
+from gradwire.numpy_api.registry import OP_FORMS, normal_axes, pinned, shape_of
 from gradwire.numpy_api.ufuncs import truth
 from gradwire.opset import FAMILIES
-from gradwire.opset.core import REQUIRED, UNBOUNDED, Call, Kind, OpDef
+from gradwire.opset.core import ALL_AXES, REQUIRED, UNBOUNDED, Call, Kind, OpDef
 from gradwire.tensors import Dtype, TensorType
 from gradwire.trace.builder import active_builder
 from gradwire.trace.traced import Traced
 from gradwire.trace.values import apply_many, as_operand, as_traced, common_dtype, convert
-
-_OWN_DTYPE: Mapping[str, Collection[int]] = {
-    "nn.dot_product_attention": (3,),
-    "random.bernoulli": (0,),
-    "take": (1,),
-    "take_along_axis": (1,),
-    "where": (0,),
-}
-"""The operands, by position, that are not converted to the dtype of the others."""
-
-_SEVERAL_OUTPUTS = frozenset({"split", "unstack"})
-"""Ops with as many outputs as their attributes say, be it one."""
-
-_ALL_AXES = frozenset(
-    {op.name for op in FAMILIES["reduction"] if op.attrs["axis"].kind is Kind.INTS}
-    | {"flip", "linalg.vector_norm"}
-)
-"""Ops that take all axes where none are named."""
-
-_DEFAULTS: Mapping[tuple[str, str], Any] = {
-    ("argsort", "axis"): -1,
-    ("concat", "axis"): 0,
-    ("eye", "dtype"): np.float64,
-    ("iota", "dtype"): np.int64,
-    ("nn.log_softmax", "axis"): -1,
-    ("nn.softmax", "axis"): -1,
-    ("one_hot", "dtype"): np.float64,
-    ("random.normal", "dtype"): np.float64,
-    ("random.uniform", "dtype"): np.float64,
-    ("sort", "axis"): -1,
-    ("split", "axis"): 0,
-    ("stack", "axis"): 0,
-    ("take_along_axis", "axis"): -1,
-    ("unstack", "axis"): 0,
-}
-"""Attributes that a node must hold and a caller may leave out."""
-
-_FRIENDLY: Mapping[str, Callable[..., Any]] = {
-    **updates.UPDATES,
-    "dynamic_slice": updates.dynamic_slice,
-    "dynamic_update_slice": updates.dynamic_update_slice,
-    "fft.fft": fourier.fft,
-    "fft.fftn": fourier.fftn,
-    "fft.ifft": fourier.ifft,
-    "fft.ifftn": fourier.ifftn,
-    "fft.irfft": fourier.irfft,
-    "fft.irfftn": fourier.irfftn,
-    "fft.rfft": fourier.rfft,
-    "fft.rfftn": fourier.rfftn,
-    "getitem": updates.getitem,
-    "random.key": random_keys.key,
-    "reshape": shapes.reshape,
-}
-"""Ops that are called otherwise than their nodes are written."""
 
 
 def _attribute(kind: Kind, value: Any) -> Any:
@@ -108,10 +53,11 @@ def _attributes(op: OpDef, given: Mapping[str, Any], operands: Sequence[Any]) ->
         raise TypeError(f"{op.name} has no attribute `{min(unknown)}`; got {_usage(op)}")
     attrs = {}
     for name, spec in op.attrs.items():
-        value = given.get(name, _DEFAULTS.get((op.name, name)))
+        all_axes = spec.omitted is ALL_AXES
+        value = given.get(name, None if all_axes else spec.omitted)
         if value is not None:
             attrs[name] = _attribute(spec.kind, value)
-        elif name == "axis" and op.name in _ALL_AXES:
+        elif all_axes:
             attrs[name] = normal_axes(None, as_traced(operands[0]).ndim)
         elif spec.default is REQUIRED:
             raise TypeError(f"`{name}` must be given: {_usage(op)}")
@@ -123,7 +69,7 @@ def _operands(op: OpDef, given: Sequence[Any], attrs: Mapping[str, Any]) -> list
     operands = [as_operand(value) for value in given]
     if op.name == "where" and operands:
         operands[0] = truth(operands[0])
-    own = _OWN_DTYPE.get(op.name, ())
+    own = op.own_dtype
     shared = [value for place, value in enumerate(operands) if place not in own]
     if not shared:
         return [as_traced(value) for value in operands]
@@ -159,7 +105,7 @@ def _accepts(
 def _emit(op: OpDef, given: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
     attrs = _attributes(op, attributes, given)
     results = apply_many(op.name, *_operands(op, given, attrs), **attrs)
-    if len(results) == 1 and op.name not in _SEVERAL_OUTPUTS:
+    if len(results) == 1 and not op.many_outputs:
         return results[0]
     return tuple(results)
 
@@ -167,9 +113,9 @@ def _emit(op: OpDef, given: Sequence[Any], attributes: Mapping[str, Any]) -> Any
 def _usage(op: OpDef) -> str:
     parts = [op.operands] if op.operands else []
     for name, spec in op.attrs.items():
-        left_out = _DEFAULTS.get((op.name, name), None if op.name in _ALL_AXES else spec.default)
-        if name != "axis" and left_out is None:
-            left_out = spec.default
+        left_out = spec.default if spec.omitted is None else spec.omitted
+        if left_out is ALL_AXES:
+            left_out = None
         parts.append(name if left_out is REQUIRED else f"{name}={left_out!r}")
     return f"gw.ops.{op.name}({', '.join(parts)})"
 
@@ -223,7 +169,7 @@ def _namespaces() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for family, ops in FAMILIES.items():
         for op in ops if family not in ("control", "operator") else ():
-            friendly = _FRIENDLY.get(op.name)
+            friendly = OP_FORMS.get(op.name)
             function = _friendly(op, friendly) if friendly else _function(op)
             space, _, name = op.name.rpartition(".")
             function.__name__ = function.__qualname__ = name

@@ -66,7 +66,7 @@ class ProgramRecorder:
 
         Args:
             program: Its bytes.
-            precision: ``fast``, ``high`` or ``highest``.
+            precision: One of ``gradwire.ir.precision.PRECISIONS``.
             bucket: The rows that it was made for, or ``NO_BATCH``.
         """
         wanted = Preparation(program, precision, () if bucket == NO_BATCH else (bucket,))

@@ -15,12 +15,24 @@ import gradwire as gw
 from gradwire.numpy_api import refusals
 from gradwire.numpy_api.registry import ABSENT
 from gradwire.numpy_api.special import scipy_ufunc
+from gradwire.opset import BY_UFUNC
 from gradwire.tensors import TensorType
 from gradwire.trace.program import Static, trace_program
 from gradwire.trace.traced import FUNCTIONS, UFUNCS
 from gradwire.trees import flatten
 from gradwire_server.program.verify import verify_program
 from numpy_cases import CASES, Case
+
+NUMPY_UFUNCS = [name for name in BY_UFUNC if name.startswith("numpy.")]
+
+
+@pytest.mark.parametrize("name", NUMPY_UFUNCS)
+def test_ufuncs_of_the_table_are_numpys(name: str) -> None:
+    """They take as many operands as the op, and are traced."""
+    ufunc = getattr(np, name.removeprefix("numpy."))
+    assert isinstance(ufunc, np.ufunc)
+    assert BY_UFUNC[name].arity == (ufunc.nin, ufunc.nin)
+    assert ufunc in UFUNCS
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

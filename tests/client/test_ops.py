@@ -10,6 +10,7 @@ import pytest
 
 import gradwire as gw
 from gradwire.ir import Node
+from gradwire.numpy_api.registry import OP_FORMS
 from gradwire.opset import FAMILIES, OPS
 from gradwire.trace.program import trace_program
 from gradwire_server.program.verify import verify_program
@@ -129,6 +130,11 @@ def test_an_op_is_one_node() -> None:
         ("nn.softmax", {"axis": (0,)}),
         ("linalg.expm", {}),
     ]
+
+
+def test_forms_are_those_of_ops() -> None:
+    """What is called otherwise than its node is written is an op of the table."""
+    assert OP_FORMS.keys() <= OPS.keys()
 
 
 def test_updates_follow_the_subscript() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from gradwire.errors import OutOfMemoryError, UnsupportedError
 from gradwire.ir import encode_program
+from gradwire.ir.precision import PRECISIONS
 from gradwire.tensors import FROM_WIRE
 from gradwire_server.artifact import Cost
 from gradwire_server.compiler import compile as compiler
@@ -57,7 +58,7 @@ def _compiled(source: Any, bucket: int = NO_BATCH, precision: str = "highest") -
     return load_executable(compile_program(encode_program(source), precision, bucket))
 
 
-@pytest.mark.parametrize("precision", ["fast", "high", "highest"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_program_is_compiled_loaded_and_run(precision: str) -> None:
     """The result is NumPy's; an input that nothing reads is passed all the same."""
     outputs = _compiled(TANH, precision=precision)([X, np.zeros(2)])

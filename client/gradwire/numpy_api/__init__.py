@@ -19,6 +19,7 @@ from gradwire.numpy_api import (
     norms,
     products,
     quantiles,
+    random_keys,
     reductions,
     refusals,
     shapes,
@@ -26,6 +27,7 @@ from gradwire.numpy_api import (
     special,
     ufunc_methods,
     ufuncs,
+    updates,
 )
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "norms",
     "products",
     "quantiles",
+    "random_keys",
     "reductions",
     "refusals",
     "shapes",
@@ -51,4 +54,5 @@ __all__ = [
     "special",
     "ufunc_methods",
     "ufuncs",
+    "updates",
 ]

@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from gradwire.numpy_api.registry import implements, normal_axis, pinned, refuse_options, strong
+from gradwire.numpy_api.registry import (
+    implements,
+    implements_op,
+    normal_axis,
+    pinned,
+    refuse_options,
+    strong,
+)
 from gradwire.numpy_api.shapes import roll
 from gradwire.tensors import Dtype, is_complex, is_inexact
 from gradwire.trace.traced import Traced, refuse
@@ -44,6 +51,11 @@ def _half(a: Any, result: Traced) -> Traced:
     return convert(result, dtype) if dtype == np.float16 and result.dtype.kind == "f" else result
 
 
+def _register(name: str, transform: Callable[..., Traced]) -> Callable[..., Traced]:
+    """Registers a transform for the function of NumPy and the op of one name."""
+    return implements_op(name)(implements(name)(transform))
+
+
 def _one_axis(op: str) -> Callable[..., Traced]:
     def transform(
         a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None
@@ -61,10 +73,10 @@ def _one_axis(op: str) -> Callable[..., Traced]:
     return transform
 
 
-fft = implements("fft.fft")(_one_axis("fft"))
-ifft = implements("fft.ifft")(_one_axis("ifft"))
-rfft = implements("fft.rfft")(_one_axis("rfft"))
-irfft = implements("fft.irfft")(_one_axis("irfft"))
+for _name in ("fft", "ifft"):
+    _register(f"fft.{_name}", _one_axis(_name))
+rfft = _register("fft.rfft", _one_axis("rfft"))
+irfft = _register("fft.irfft", _one_axis("irfft"))
 
 
 @implements("fft.hfft")
@@ -106,11 +118,8 @@ def _several_axes(op: str, default: Sequence[int] | None, name: str) -> Callable
     return transform
 
 
-fftn = implements("fft.fftn")(_several_axes("fftn", None, "fftn"))
-ifftn = implements("fft.ifftn")(_several_axes("ifftn", None, "ifftn"))
-rfftn = implements("fft.rfftn")(_several_axes("rfftn", None, "rfftn"))
-irfftn = implements("fft.irfftn")(_several_axes("irfftn", None, "irfftn"))
 for _name in ("fft", "ifft", "rfft", "irfft"):
+    _register(f"fft.{_name}n", _several_axes(f"{_name}n", None, f"{_name}n"))
     implements(f"fft.{_name}2")(_several_axes(f"{_name}n", (-2, -1), f"{_name}2"))
 
 

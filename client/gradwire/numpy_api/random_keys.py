@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from gradwire.errors import InvalidInputError
+from gradwire.numpy_api.registry import implements_op
 from gradwire.opset.core import UINT32
 from gradwire.trace.traced import Traced
 from gradwire.trace.values import apply, as_operand, as_traced, convert
 
 
+@implements_op("random.key")
 def key(seed: Any) -> Traced:
     """The seed is one integer; its lowest 32 bits count."""
     operand = as_operand(seed)

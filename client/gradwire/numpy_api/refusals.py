@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from gradwire.numpy_api.registry import implements
+from gradwire.opset import BY_UFUNC_METHOD, OPS
 from gradwire.trace.traced import UFUNC_METHODS, UFUNCS, refuse
 
 _SHAPE = "its result has no fixed shape"
@@ -88,11 +89,10 @@ def _ufunc_refusal(name: str, method: str, instead: str) -> Callable[..., NoRetu
 
 for _name, _reason in _REFUSED.items():
     implements(_name)(_refusal(_name, _reason))
-_UPDATES = {"add": "add", "maximum": "max", "minimum": "min", "multiply": "multiply"}
 for _ufunc in UFUNCS:
-    _update = _UPDATES.get(_ufunc.__name__, "set")
+    _update = BY_UFUNC_METHOD.get(f"{_ufunc.__name__}.at", OPS["index_set"]).name
     for _method, _instead in (
-        ("at", f"write x = gw.ops.index_{_update}(x, np.s_[...], y)"),
+        ("at", f"write x = gw.ops.{_update}(x, np.s_[...], y)"),
         ("reduceat", "write gw.ops.index_add, or one reduction for each part"),
     ):
         UFUNC_METHODS[_ufunc, _method] = _ufunc_refusal(_ufunc.__name__, _method, _instead)

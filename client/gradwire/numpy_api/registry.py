@@ -13,6 +13,9 @@ from gradwire.tensors import Dtype
 from gradwire.trace.traced import FUNCTIONS, Traced, refuse
 from gradwire.trace.values import as_operand, as_traced, dtype_of, is_weak, resolve
 
+OP_FORMS: dict[str, Callable[..., Any]] = {}
+"""How `gw.ops` calls an op whose node is written otherwise, by the op's name."""
+
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 NO_VALUE: Any = getattr(np, "_NoValue", None)
@@ -32,6 +35,16 @@ def implements(*names: str) -> Callable[[Handler], Handler]:
                 FUNCTIONS[reduce(getattr, name.split("."), np)] = handler  # type: ignore[index]
             except AttributeError:
                 ABSENT.append(name)
+        return handler
+
+    return register
+
+
+def implements_op(op: str) -> Callable[[Handler], Handler]:
+    """Registers how `gw.ops` calls an op, where not with its operands and attributes."""
+
+    def register(handler: Handler) -> Handler:
+        OP_FORMS[op] = handler
         return handler
 
     return register

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradwire.numpy_api.registry import (
     implements,
+    implements_op,
     normal_axes,
     normal_axis,
     refuse_options,
@@ -21,6 +22,7 @@ from gradwire.trace.values import apply, as_traced
 
 
 @implements("reshape")
+@implements_op("reshape")
 def reshape(a: Any, /, shape: Any, order: Any = "C", *, copy: Any = None) -> Traced:
     """``np.reshape``; one length may be -1."""
     x, lengths = strong(a) if copy else as_traced(a), list(shape_of(shape))

@@ -10,48 +10,11 @@ import numpy as np
 
 from gradwire.numpy_api.registry import implements, normal_axes, pinned, strong
 from gradwire.numpy_api.ufuncs import by_loop
+from gradwire.opset import BY_UFUNC
 from gradwire.tensors import is_inexact
 from gradwire.trace.interception import INTERCEPTED
 from gradwire.trace.traced import FOREIGN_UFUNCS, Traced
 from gradwire.trace.values import apply, convert
-
-_SCIPY_NAMES = {
-    "beta": "special.beta",
-    "betainc": "special.betainc",
-    "betaln": "special.betaln",
-    "cbrt": "cbrt",
-    "digamma": "special.digamma",
-    "entr": "special.entr",
-    "erf": "special.erf",
-    "erfc": "special.erfc",
-    "erfcinv": "special.erfcinv",
-    "erfcx": "special.erfcx",
-    "erfinv": "special.erfinv",
-    "exp2": "exp2",
-    "expit": "special.expit",
-    "expm1": "expm1",
-    "gamma": "special.gamma",
-    "gammainc": "special.gammainc",
-    "gammaincc": "special.gammaincc",
-    "gammaln": "special.gammaln",
-    "i0": "special.i0",
-    "i0e": "special.i0e",
-    "i1": "special.i1",
-    "i1e": "special.i1e",
-    "kl_div": "special.kl_div",
-    "log1p": "log1p",
-    "log_expit": "nn.log_sigmoid",
-    "log_ndtr": "special.log_ndtr",
-    "loggamma": "special.loggamma",
-    "logit": "special.logit",
-    "ndtr": "special.ndtr",
-    "ndtri": "special.ndtri",
-    "psi": "special.digamma",
-    "rel_entr": "special.rel_entr",
-    "xlog1py": "special.xlog1py",
-    "xlogy": "special.xlogy",
-}
-"""The op for each ufunc of `scipy.special`, by its ``__name__``."""
 
 
 def scipy_ufunc(ufunc: np.ufunc) -> Callable[..., Any] | None:
@@ -63,10 +26,10 @@ def scipy_ufunc(ufunc: np.ufunc) -> Callable[..., Any] | None:
     name = ufunc.__name__
     if ufunc is getattr(sys.modules.get("scipy.special._ufuncs"), "_zeta", None):
         return lambda x, q: by_loop(ufunc, (x, q), "special.zeta")
-    library = sys.modules.get("scipy.special")
-    if name not in _SCIPY_NAMES or getattr(library, name, None) is not ufunc:
+    op = BY_UFUNC.get(f"scipy.special.{name}")
+    if op is None or getattr(sys.modules.get("scipy.special"), name, None) is not ufunc:
         return None
-    return lambda *operands: by_loop(ufunc, operands, _SCIPY_NAMES[name])
+    return lambda *operands: by_loop(ufunc, operands, op.name)
 
 
 def _floating(x: Any) -> Traced:

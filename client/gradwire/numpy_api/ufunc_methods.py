@@ -14,6 +14,7 @@ from gradwire.numpy_api.reductions import (
     total_dtype,
 )
 from gradwire.numpy_api.registry import pinned, refuse_options, strong
+from gradwire.opset import BY_UFUNC_METHOD
 from gradwire.tensors import Dtype
 from gradwire.trace.traced import UFUNC_METHODS, UFUNCS, Traced
 from gradwire.trace.values import apply
@@ -23,22 +24,12 @@ def _logaddexp_dtype(dtype: Dtype) -> Dtype:
     return pinned(np.logaddexp.resolve_dtypes((dtype, dtype, None))[2])
 
 
-_REDUCTIONS: dict[np.ufunc, tuple[str, Callable[[Dtype], Dtype]]] = {
-    np.add: ("sum", total_dtype),
-    np.multiply: ("prod", total_dtype),
-    np.maximum: ("max", lambda d: d),
-    np.minimum: ("min", lambda d: d),
-    np.logical_and: ("all", lambda d: d),
-    np.logical_or: ("any", lambda d: d),
-    np.logaddexp: ("logsumexp", _logaddexp_dtype),
+_DTYPES: dict[str, Callable[[Dtype], Dtype]] = {
+    "add": total_dtype,
+    "logaddexp": _logaddexp_dtype,
+    "multiply": total_dtype,
 }
-_ACCUMULATIONS: dict[np.ufunc, tuple[str, Callable[[Dtype], Dtype]]] = {
-    np.add: ("cumulative_sum", total_dtype),
-    np.multiply: ("cumulative_prod", total_dtype),
-    np.maximum: ("cumulative_max", lambda d: d),
-    np.minimum: ("cumulative_min", lambda d: d),
-    np.logaddexp: ("cumulative_logsumexp", _logaddexp_dtype),
-}
+"""By ufunc, the dtype of a total for that of its operand, where NumPy changes it."""
 
 
 def _reduce_method(name: str, op: str, default: Callable[[Dtype], Dtype]) -> Callable[..., Traced]:
@@ -72,9 +63,12 @@ def outer_method(ufunc: np.ufunc) -> Callable[..., Any]:
     return outer
 
 
-for _ufunc, (_op, _default) in _REDUCTIONS.items():
-    UFUNC_METHODS[_ufunc, "reduce"] = _reduce_method(_ufunc.__name__, _op, _default)
-for _ufunc, (_op, _default) in _ACCUMULATIONS.items():
-    UFUNC_METHODS[_ufunc, "accumulate"] = _accumulate_method(_op, _default)
+for _called, _op in BY_UFUNC_METHOD.items():
+    _name, _, _method = _called.partition(".")
+    _default = _DTYPES.get(_name, lambda dtype: dtype)
+    if _method == "reduce":
+        UFUNC_METHODS[getattr(np, _name), _method] = _reduce_method(_name, _op.name, _default)
+    elif _method == "accumulate":
+        UFUNC_METHODS[getattr(np, _name), _method] = _accumulate_method(_op.name, _default)
 for _ufunc in [ufunc for ufunc in UFUNCS if ufunc.nin == 2 and ufunc.signature is None]:
     UFUNC_METHODS[_ufunc, "outer"] = outer_method(_ufunc)

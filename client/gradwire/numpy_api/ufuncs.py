@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradwire.numpy_api.registry import pinned
+from gradwire.opset import BY_UFUNC, OpDef
 from gradwire.tensors import Dtype, is_inexact
 from gradwire.trace.traced import UFUNCS, Traced, refuse
 from gradwire.trace.values import (
@@ -22,85 +23,17 @@ from gradwire.trace.values import (
     resolve,
 )
 
-_DIRECT: dict[np.ufunc, str] = {
-    np.absolute: "abs",
-    np.add: "add",
-    np.arccos: "acos",
-    np.arccosh: "acosh",
-    np.arcsin: "asin",
-    np.arcsinh: "asinh",
-    np.arctan: "atan",
-    np.arctan2: "atan2",
-    np.arctanh: "atanh",
-    np.bitwise_and: "bitwise_and",
-    np.bitwise_or: "bitwise_or",
-    np.bitwise_xor: "bitwise_xor",
-    np.cbrt: "cbrt",
-    np.conjugate: "conj",
-    np.copysign: "copysign",
-    np.cos: "cos",
-    np.cosh: "cosh",
-    np.exp: "exp",
-    np.exp2: "exp2",
-    np.expm1: "expm1",
-    np.floor_divide: "floor_divide",
-    np.fmod: "fmod",
-    np.heaviside: "heaviside",
-    np.hypot: "hypot",
-    np.invert: "bitwise_invert",
-    np.left_shift: "bitwise_left_shift",
-    np.log: "log",
-    np.log10: "log10",
-    np.log1p: "log1p",
-    np.log2: "log2",
-    np.logaddexp: "logaddexp",
-    np.maximum: "maximum",
-    np.minimum: "minimum",
-    np.multiply: "multiply",
-    np.negative: "negative",
-    np.nextafter: "nextafter",
-    np.reciprocal: "reciprocal",
-    np.remainder: "remainder",
-    np.right_shift: "bitwise_right_shift",
-    np.sign: "sign",
-    np.sin: "sin",
-    np.sinh: "sinh",
-    np.sqrt: "sqrt",
-    np.square: "square",
-    np.subtract: "subtract",
-    np.tan: "tan",
-    np.tanh: "tanh",
-    np.true_divide: "divide",
-}
-"""Ufuncs that are an op once their operands have the dtypes of NumPy's loop."""
-
 _LN2 = math.log(2)
 
-_COMPARISONS: dict[np.ufunc, str] = {
-    np.equal: "equal",
-    np.not_equal: "not_equal",
-    np.less: "less",
-    np.less_equal: "less_equal",
-    np.greater: "greater",
-    np.greater_equal: "greater_equal",
-}
-_ROUNDINGS: dict[np.ufunc, str] = {
-    np.ceil: "ceil",
-    np.floor: "floor",
-    np.rint: "round",
-    np.trunc: "trunc",
-}
-_TESTS: dict[np.ufunc, tuple[str, bool]] = {
-    np.isfinite: ("isfinite", True),
-    np.isinf: ("isinf", False),
-    np.isnan: ("isnan", False),
-}
-_LOGICAL: dict[np.ufunc, str] = {
-    np.logical_and: "logical_and",
-    np.logical_not: "logical_not",
-    np.logical_or: "logical_or",
-    np.logical_xor: "logical_xor",
-}
+_COMPARISONS = frozenset({"equal", "greater", "greater_equal", "less", "less_equal", "not_equal"})
+"""Ops of two operands that NumPy compares in their common dtype, or by their values."""
+
+_ROUNDINGS = frozenset({"ceil", "floor", "round", "trunc"})
+"""Ops that leave integers as they are in NumPy."""
+
+_TESTS = {"isfinite": True, "isinf": False, "isnan": False}
+"""Ops that ask about floating numbers, and the answer for others."""
+
 _ON_BOOL: dict[np.ufunc, str] = {
     np.add: "logical_or",
     np.maximum: "logical_or",
@@ -167,6 +100,17 @@ def truth(value: Any) -> Traced:
 
 def _direct(ufunc: np.ufunc, op: str) -> Callable[..., Traced]:
     return lambda *operands, dtype=None: by_loop(ufunc, operands, op, dtype=dtype)
+
+
+def _handler(ufunc: np.ufunc, op: OpDef) -> Callable[..., Traced]:
+    """Returns what a ufunc that is one op does with traced operands."""
+    if op.name in _COMPARISONS:
+        return _comparison(op.name)
+    if op.name in _ROUNDINGS:
+        return _rounding(ufunc, op.name)
+    if op.name in _TESTS:
+        return _test(op.name, _TESTS[op.name])
+    return _logical(op.name) if op.dtypes == "bool" else _direct(ufunc, op.name)
 
 
 def _comparison(op: str) -> Callable[..., Traced]:
@@ -284,11 +228,10 @@ def _signbit(x: Any) -> Any:
     return np.copysign(1.0, value) < 0
 
 
-UFUNCS.update({ufunc: _direct(ufunc, op) for ufunc, op in _DIRECT.items()})
-UFUNCS.update({ufunc: _comparison(op) for ufunc, op in _COMPARISONS.items()})
-UFUNCS.update({ufunc: _rounding(ufunc, op) for ufunc, op in _ROUNDINGS.items()})
-UFUNCS.update({ufunc: _test(op, if_exact) for ufunc, (op, if_exact) in _TESTS.items()})
-UFUNCS.update({ufunc: _logical(op) for ufunc, op in _LOGICAL.items()})
+for _name, _op in BY_UFUNC.items():
+    _library, _, _word = _name.rpartition(".")
+    if _library == "numpy":
+        UFUNCS[getattr(np, _word)] = _handler(getattr(np, _word), _op)
 UFUNCS.update(
     {
         np.deg2rad: _angle_scale(np.deg2rad, np.pi / 180),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradwire.numpy_api.indexing import parse_index
+from gradwire.numpy_api.registry import implements_op
 from gradwire.numpy_api.shapes import reshape
 from gradwire.tensors import is_complex, is_inexact
 from gradwire.trace.traced import Traced, refuse
@@ -54,28 +55,28 @@ def _update(op: str, combine: Callable[[Any, Any], Any]) -> Callable[..., Traced
     return update
 
 
-UPDATES: dict[str, Callable[..., Traced]] = {
-    "index_add": _update("index_add", lambda x, y: x + y),
-    "index_max": _update("index_max", np.maximum),
-    "index_min": _update("index_min", np.minimum),
-    "index_multiply": _update("index_multiply", lambda x, y: x * y),
-    "index_set": _update("index_set", lambda x, y: y),
-}
-"""By the op's name, called as ``update(x, key, value)``."""
+implements_op("index_add")(_update("index_add", lambda x, y: x + y))
+implements_op("index_max")(_update("index_max", np.maximum))
+implements_op("index_min")(_update("index_min", np.minimum))
+implements_op("index_multiply")(_update("index_multiply", lambda x, y: x * y))
+implements_op("index_set")(_update("index_set", lambda x, y: y))
 
 
+@implements_op("getitem")
 def getitem(x: Any, key: Any) -> Traced:
     """``x[key]``."""
     result: Traced = as_traced(x)[key]
     return result
 
 
+@implements_op("dynamic_slice")
 def dynamic_slice(x: Any, starts: Sequence[Any], slice_sizes: Sequence[int]) -> Traced:
     """The slice of a fixed size from starts that may be traced, one for each axis."""
     sizes = tuple(int(size) for size in slice_sizes)
     return apply("dynamic_slice", as_traced(x), *starts, slice_sizes=sizes)
 
 
+@implements_op("dynamic_update_slice")
 def dynamic_update_slice(x: Any, update: Any, starts: Sequence[Any]) -> Traced:
     """A copy of x with a slice replaced, from starts that may be traced."""
     array = as_traced(x)

@@ -43,4 +43,10 @@ FAMILIES: dict[str, tuple[OpDef, ...]] = {
 OPS: dict[str, OpDef] = {op.name: op for family in FAMILIES.values() for op in family}
 """The ops by name."""
 
-__all__ = ["FAMILIES", "OPS", "OPSET_VERSION", "OpDef"]
+BY_UFUNC: dict[str, OpDef] = {ufunc: op for op in OPS.values() for ufunc in op.ufuncs}
+"""The ops by the full names of the ufuncs that they are."""
+
+BY_UFUNC_METHOD: dict[str, OpDef] = {op.ufunc_method: op for op in OPS.values() if op.ufunc_method}
+"""The ops by the methods of NumPy's ufuncs that they are."""
+
+__all__ = ["BY_UFUNC", "BY_UFUNC_METHOD", "FAMILIES", "OPS", "OPSET_VERSION", "OpDef"]

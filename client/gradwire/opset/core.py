@@ -17,6 +17,9 @@ OPSET_VERSION: Final = 1
 REQUIRED: Final = object()
 """Marks an attribute without a default."""
 
+ALL_AXES: Final = object()
+"""Marks an attribute that holds every axis of the first operand where a caller leaves it out."""
+
 MIXED: Final = -1
 """In a batch rule's answer: samples may depend on each other in this output."""
 
@@ -106,12 +109,15 @@ class AttrSpec:
         doc: One line for the reference.
         default: Its value where a node leaves it out, or ``REQUIRED``.
         choices: The words allowed, for ``Kind.WORD``.
+        omitted: What `gw.ops` writes into a node where a caller leaves it out,
+            or ``ALL_AXES``; if None, nothing.
     """
 
     kind: Kind
     doc: str
     default: Any = REQUIRED
     choices: tuple[str, ...] = ()
+    omitted: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +252,17 @@ class OpDef:
         accuracy: The errors in float64 of its value and of its derivatives to
             order 3 there, relative to themselves or to what one such change
             of an operand does to them, whichever is greater.
+        view: Whether its results share memory with its first operand in NumPy,
+            so that neither may be changed in place, because the other would
+            have to follow; a rule where the call says. See ``is_view``.
+        ufuncs: The elementwise ufuncs of NumPy and SciPy, by full name, that are
+            this op once their operands have the dtypes of a loop of theirs.
+        ufunc_method: The method of a NumPy ufunc that it is along an axis or at
+            a subscript, such as ``add.reduce``; or nothing.
+        own_dtype: The operands, by position, that `gw.ops` leaves in their own
+            dtype; it converts the others to a common one.
+        many_outputs: Whether it has as many outputs as its operands and
+            attributes say, be it one.
     """
 
     name: str
@@ -272,6 +289,11 @@ class OpDef:
     dtypes: str = ""
     domain: str = ""
     accuracy: tuple[float, float] | None = None
+    view: bool | Callable[[Call], bool] = False
+    ufuncs: tuple[str, ...] = ()
+    ufunc_method: str = ""
+    own_dtype: tuple[int, ...] = ()
+    many_outputs: bool = False
 
     @property
     def function_range(self) -> tuple[int, int]:
@@ -290,6 +312,10 @@ class OpDef:
     def has_own_rule(self, call: Call) -> bool:
         """Returns whether the lowering of one use depends on a custom rule of JAX's."""
         return self.own_rule(call) if callable(self.own_rule) else self.own_rule
+
+    def is_view(self, call: Call) -> bool:
+        """Returns whether the results of one use share memory with its first operand in NumPy."""
+        return self.view(call) if callable(self.view) else self.view
 
     def runs_of(self, call: Call) -> Runs:
         """Returns how often one use of it runs its functions."""

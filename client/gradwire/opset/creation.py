@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from gradwire.opset.core import (
     MIXED,
@@ -64,7 +67,7 @@ OPS = (
         _infer_eye,
         (0, 0),
         attrs={
-            "dtype": _DTYPE,
+            "dtype": replace(_DTYPE, omitted=np.float64),
             "n_rows": AttrSpec(Kind.INT, "the number of rows"),
             "n_cols": AttrSpec(Kind.INT, "the number of columns"),
             "k": AttrSpec(Kind.INT, "the diagonal: 0 the main one, above it positive", 0),
@@ -86,7 +89,7 @@ OPS = (
         _infer_iota,
         (0, 0),
         attrs={
-            "dtype": _DTYPE,
+            "dtype": replace(_DTYPE, omitted=np.int64),
             "shape": AttrSpec(Kind.INTS, "the shape of the result"),
             "axis": AttrSpec(Kind.INT, "the axis along which it counts", 0),
         },

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gradwire.opset.core import (
     MIXED,
+    At,
     AttrSpec,
     Axes,
     ByArray,
@@ -183,12 +185,19 @@ def _batch_dynamic_update_slice(call: Call, axes: Axes) -> Axes:
     return [MIXED if places or update.shape[place] != x.shape[place] else place]
 
 
+def _is_view(call: Call) -> bool:
+    """NumPy copies what position arrays select, and one element."""
+    index = call.attrs["index"]
+    positions = sum(isinstance(item, At) for item in index)
+    return len(call.inputs) == 1 and not positions == len(index) == call.inputs[0].ndim
+
+
 _AXIS = AttrSpec(Kind.INT, "the axis; negative counts from the end")
 _INDEX = {"index": AttrSpec(Kind.INDEX, "the subscript")}
 _SUBSCRIPT_INPUTS = (1, _MOST_AXES + 1)
 
 
-def _update(name: str, wanted: str, doc: str) -> OpDef:
+def _update(name: str, wanted: str, doc: str, ufunc: str = "") -> OpDef:
     return OpDef(
         f"index_{name}",
         f"A copy of x in which {doc}",
@@ -198,6 +207,7 @@ def _update(name: str, wanted: str, doc: str) -> OpDef:
         batch=_batch_update,
         operands="x, value, positions...",
         dtypes=wanted,
+        ufunc_method=f"{ufunc}.at" if ufunc else "",
     )
 
 
@@ -230,11 +240,16 @@ OPS = (
         batch=_batch_getitem,
         operands="x, positions...",
         dtypes="any",
+        view=_is_view,
     ),
-    _update("add", "numeric", "x[index] += value; repeated positions add up."),
-    _update("max", "real", "x[index] = max(x[index], value); ties share the derivative."),
-    _update("min", "real", "x[index] = min(x[index], value); ties share the derivative."),
-    _update("multiply", "numeric", "x[index] *= value; repeated positions multiply."),
+    _update("add", "numeric", "x[index] += value; repeated positions add up.", "add"),
+    _update(
+        "max", "real", "x[index] = max(x[index], value); ties share the derivative.", "maximum"
+    ),
+    _update(
+        "min", "real", "x[index] = min(x[index], value); ties share the derivative.", "minimum"
+    ),
+    _update("multiply", "numeric", "x[index] *= value; repeated positions multiply.", "multiply"),
     _update("set", "any", "x[index] = value; of repeated positions any one wins."),
     OpDef(
         "take",
@@ -245,15 +260,17 @@ OPS = (
         batch=_batch_take,
         operands="x, positions",
         dtypes="any",
+        own_dtype=(1,),
     ),
     OpDef(
         "take_along_axis",
         "x at one position along an axis for each element of positions; clamped as in getitem.",
         _infer_take_along_axis,
         (2, 2),
-        {"axis": _AXIS},
+        {"axis": replace(_AXIS, omitted=-1)},
         batch=_batch_take_along_axis,
         operands="x, positions",
         dtypes="any",
+        own_dtype=(1,),
     ),
 )

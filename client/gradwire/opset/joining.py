@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from gradwire.opset.core import (
@@ -172,6 +173,7 @@ def _batch_pad(call: Call, axes: Axes) -> Axes:
 
 
 _AXIS = AttrSpec(Kind.INT, "the axis; negative counts from the end")
+_FIRST_AXIS = replace(_AXIS, omitted=0)
 
 OPS = (
     OpDef(
@@ -179,7 +181,7 @@ OPS = (
         "Joins arrays along an axis that they have.",
         _infer_concat,
         (1, UNBOUNDED),
-        {"axis": _AXIS},
+        {"axis": _FIRST_AXIS},
         batch=_batch_concat,
         operands="x...",
         dtypes="any",
@@ -215,17 +217,19 @@ OPS = (
         "split",
         "Cuts an axis before each index into len(indices) + 1 outputs.",
         _infer_split,
-        attrs={"axis": _AXIS, "indices": AttrSpec(Kind.INTS, "where to cut, rising")},
+        attrs={"axis": _FIRST_AXIS, "indices": AttrSpec(Kind.INTS, "where to cut, rising")},
         batch=_batch_split,
         operands="x",
         dtypes="any",
+        view=True,
+        many_outputs=True,
     ),
     OpDef(
         "stack",
         "Joins arrays of one shape along a new axis.",
         _infer_stack,
         (1, UNBOUNDED),
-        {"axis": AttrSpec(Kind.INT, "the place of the new axis in the result")},
+        {"axis": AttrSpec(Kind.INT, "the place of the new axis in the result", omitted=0)},
         batch=_batch_stack,
         operands="x...",
         dtypes="any",
@@ -243,9 +247,11 @@ OPS = (
         "unstack",
         f"One output for each entry of an axis, which disappears; {MAX_UNSTACKED} at most.",
         _infer_unstack,
-        attrs={"axis": _AXIS},
+        attrs={"axis": _FIRST_AXIS},
         batch=_batch_unstack,
         operands="x",
         dtypes="any",
+        view=True,
+        many_outputs=True,
     ),
 )

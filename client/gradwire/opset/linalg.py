@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradwire.opset.core import (
+    ALL_AXES,
     MIXED,
     AttrSpec,
     Axes,
@@ -97,6 +98,7 @@ def _op(
     attrs: Mapping[str, AttrSpec] | None = None,
     own_rule: bool | Callable[[Call], bool] = False,
     matrix_rows: Callable[[Call], int] | None = smaller_side,
+    view: bool = False,
 ) -> OpDef:
     def infer(call: Call) -> Sequence[TensorType]:
         (x,) = call.inputs
@@ -123,6 +125,7 @@ def _op(
         matrix_rows=matrix_rows,
         operands="x",
         dtypes=wanted,
+        view=view,
     )
 
 
@@ -212,6 +215,7 @@ OPS = (
         wanted="any",
         attrs=_OFFSET,
         matrix_rows=None,
+        view=True,
     ),
     _op(
         "linalg.eig",
@@ -361,7 +365,7 @@ OPS = (
         _infer_vector_norm,
         may_be_non_finite=True,
         attrs={
-            "axis": AttrSpec(Kind.INTS, "the axes; negative counts from the end"),
+            "axis": AttrSpec(Kind.INTS, "the axes; negative counts from the end", omitted=ALL_AXES),
             "ord": AttrSpec(
                 Kind.FLOAT, "inf: the largest |x|; -inf: the smallest; 0: how many are not 0", 2.0
             ),

@@ -27,10 +27,15 @@ from gradwire.opset.rules import (
 from gradwire.opset.windows import OPS as WINDOW_OPS
 from gradwire.tensors import TensorType
 
-_AXES = AttrSpec(Kind.INTS, "the axes over which the exponentials add to 1")
+_AXES = AttrSpec(Kind.INTS, "the axes over which the exponentials add to 1", omitted=-1)
 
 
-def _activation(name: str, doc: str, attrs: Mapping[str, AttrSpec] | None = None) -> OpDef:
+def _activation(
+    name: str,
+    doc: str,
+    attrs: Mapping[str, AttrSpec] | None = None,
+    ufuncs: tuple[str, ...] = (),
+) -> OpDef:
     return OpDef(
         f"nn.{name}",
         doc,
@@ -39,6 +44,7 @@ def _activation(name: str, doc: str, attrs: Mapping[str, AttrSpec] | None = None
         batch=elementwise_batch,
         operands="x",
         dtypes="floating",
+        ufuncs=ufuncs,
     )
 
 
@@ -143,7 +149,11 @@ OPS = (
         "x for x >= 0, negative_slope * x below; at 0 the derivative is 1.",
         {"negative_slope": AttrSpec(Kind.FLOAT, "the slope below 0", 0.01)},
     ),
-    _activation("log_sigmoid", "log(expit(x)), accurate far below 0."),
+    _activation(
+        "log_sigmoid",
+        "log(expit(x)), accurate far below 0.",
+        ufuncs=("scipy.special.log_expit",),
+    ),
     _activation("mish", "x * tanh(softplus(x))."),
     _activation("relu", "max(x, 0); at 0 the derivative is 0."),
     _activation("selu", "elu with the scale that keeps mean and variance."),
@@ -179,6 +189,7 @@ OPS = (
         batch=_attention_batch,
         operands="query, key, value, [mask]",
         dtypes="floating",
+        own_dtype=(3,),
     ),
     *WINDOW_OPS,
 )

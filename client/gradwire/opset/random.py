@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from gradwire.opset.core import (
     BOOL,
     UINT32,
@@ -77,6 +79,8 @@ def _op(
     operands: str,
     dtypes: str,
     attrs: Mapping[str, AttrSpec],
+    *,
+    own_dtype: tuple[int, ...] = (),
 ) -> OpDef:
     count = operands.count(",") + 1
     return OpDef(
@@ -88,11 +92,12 @@ def _op(
         derivatives=Derivatives.ZERO,
         operands=operands,
         dtypes=dtypes,
+        own_dtype=own_dtype,
     )
 
 
 _SHAPE = AttrSpec(Kind.INTS, "the shape of the result", ())
-_DTYPE = AttrSpec(Kind.DTYPE, "the dtype of the result, a floating one")
+_DTYPE = AttrSpec(Kind.DTYPE, "the dtype of the result, a floating one", omitted=np.float64)
 
 OPS = (
     _op(
@@ -102,6 +107,7 @@ OPS = (
         "key, p",
         "floating",
         {"shape": _SHAPE},
+        own_dtype=(0,),
     ),
     _op("bits", "Random uint32 numbers.", _infer_bits, "key", "uint32", {"shape": _SHAPE}),
     _op("key", "The key (0, seed) of a generator.", _infer_key, "seed", "uint32", {}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradwire.opset.core import (
+    ALL_AXES,
     BOOL,
     INT64,
     AttrSpec,
@@ -26,7 +27,9 @@ from gradwire.opset.rules import (
 )
 from gradwire.tensors import TensorType
 
-_AXES = AttrSpec(Kind.INTS, "the axes to reduce; none of them leaves each element alone")
+_AXES = AttrSpec(
+    Kind.INTS, "the axes to reduce; none of them leaves each element alone", omitted=ALL_AXES
+)
 _AXIS = AttrSpec(Kind.INT, "the axis")
 _KEEPDIMS = AttrSpec(Kind.BOOL, "whether reduced axes stay, with length 1", False)
 
@@ -59,6 +62,7 @@ def _reduction(
     poles: bool = False,
     single: bool = False,
     more: dict[str, AttrSpec] | None = None,
+    ufunc: str = "",
 ) -> OpDef:
     return OpDef(
         name,
@@ -70,6 +74,7 @@ def _reduction(
         operands="x",
         dtypes=wanted,
         may_be_non_finite=poles,
+        ufunc_method=f"{ufunc}.reduce" if ufunc else "",
     )
 
 
@@ -85,7 +90,7 @@ def _running(wanted: str) -> InferRule:
     return infer
 
 
-def _cumulative(name: str, wanted: str, doc: str, *, initial: bool = False) -> OpDef:
+def _cumulative(name: str, wanted: str, doc: str, *, ufunc: str, initial: bool = False) -> OpDef:
     start = AttrSpec(Kind.BOOL, "whether the result starts with the empty total", False)
     return OpDef(
         name,
@@ -95,6 +100,7 @@ def _cumulative(name: str, wanted: str, doc: str, *, initial: bool = False) -> O
         batch=along_axis_batch,
         operands="x",
         dtypes=wanted,
+        ufunc_method=f"{ufunc}.accumulate",
     )
 
 
@@ -103,10 +109,20 @@ _CORRECTION = {"correction": AttrSpec(Kind.FLOAT, "subtracted from the count in 
 
 OPS = (
     _reduction(
-        "all", "any", "Whether all elements are true, or not 0.", result="bool", derivatives=_ZERO
+        "all",
+        "any",
+        "Whether all elements are true, or not 0.",
+        result="bool",
+        derivatives=_ZERO,
+        ufunc="logical_and",
     ),
     _reduction(
-        "any", "any", "Whether any element is true, or not 0.", result="bool", derivatives=_ZERO
+        "any",
+        "any",
+        "Whether any element is true, or not 0.",
+        result="bool",
+        derivatives=_ZERO,
+        ufunc="logical_or",
     ),
     _reduction(
         "argmax",
@@ -133,21 +149,41 @@ OPS = (
         result="int64",
         derivatives=_ZERO,
     ),
-    _cumulative("cumulative_logsumexp", "floating", "Running logsumexp."),
+    _cumulative("cumulative_logsumexp", "floating", "Running logsumexp.", ufunc="logaddexp"),
     _cumulative(
-        "cumulative_max", "real", "Running maximum; a tie shares the derivative in halves."
+        "cumulative_max",
+        "real",
+        "Running maximum; a tie shares the derivative in halves.",
+        ufunc="maximum",
     ),
     _cumulative(
-        "cumulative_min", "real", "Running minimum; a tie shares the derivative in halves."
+        "cumulative_min",
+        "real",
+        "Running minimum; a tie shares the derivative in halves.",
+        ufunc="minimum",
     ),
-    _cumulative("cumulative_prod", "numeric", "Running product, in x's dtype.", initial=True),
-    _cumulative("cumulative_sum", "numeric", "Running sum, in x's dtype.", initial=True),
-    _reduction("logsumexp", "floating", "log(sum(exp(x))) without overflow; -inf of nothing."),
+    _cumulative(
+        "cumulative_prod",
+        "numeric",
+        "Running product, in x's dtype.",
+        initial=True,
+        ufunc="multiply",
+    ),
+    _cumulative(
+        "cumulative_sum", "numeric", "Running sum, in x's dtype.", initial=True, ufunc="add"
+    ),
+    _reduction(
+        "logsumexp",
+        "floating",
+        "log(sum(exp(x))) without overflow; -inf of nothing.",
+        ufunc="logaddexp",
+    ),
     _reduction(
         "max",
         "ordered",
         "The largest element; ties share the derivative equally; NaN has the derivative NaN.",
         identity=False,
+        ufunc="maximum",
     ),
     _reduction("mean", "inexact", "The mean; NaN of nothing."),
     _reduction(
@@ -155,8 +191,9 @@ OPS = (
         "ordered",
         "The smallest element; ties share the derivative equally; NaN has the derivative NaN.",
         identity=False,
+        ufunc="minimum",
     ),
-    _reduction("prod", "numeric", "The product, in x's dtype."),
+    _reduction("prod", "numeric", "The product, in x's dtype.", ufunc="multiply"),
     _reduction(
         "std",
         "inexact",
@@ -166,7 +203,7 @@ OPS = (
         poles=True,
         more=_CORRECTION,
     ),
-    _reduction("sum", "numeric", "The sum, in x's dtype."),
+    _reduction("sum", "numeric", "The sum, in x's dtype.", ufunc="add"),
     _reduction(
         "var",
         "inexact",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from gradwire.opset.core import (
     INT64,
     MIXED,
@@ -91,9 +93,8 @@ def _infer_interp(call: Call) -> Sequence[TensorType]:
     return [x]
 
 
-_AXIS = AttrSpec(Kind.INT, "the axis; negative counts from the end")
 _SORT = {
-    "axis": _AXIS,
+    "axis": AttrSpec(Kind.INT, "the axis; negative counts from the end", omitted=-1),
     "descending": AttrSpec(Kind.BOOL, "from the largest to the smallest", False),
     "stable": AttrSpec(Kind.BOOL, "equal elements keep their order", True),
 }
@@ -125,7 +126,7 @@ OPS = (
         _infer_one_hot,
         attrs={
             "num_classes": AttrSpec(Kind.INT, "the length of the new axis"),
-            "dtype": AttrSpec(Kind.DTYPE, "the dtype of the result"),
+            "dtype": AttrSpec(Kind.DTYPE, "the dtype of the result", omitted=np.float64),
         },
         derivatives=Derivatives.ZERO,
         batch=_batch_values(0),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gradwire.opset.core import (
+    ALL_AXES,
     MIXED,
     AttrSpec,
     Axes,
@@ -169,9 +171,11 @@ def _op(
     doc: str,
     infer: InferRule,
     batch: BatchRule,
+    *,
+    view: bool = False,
     **attrs: AttrSpec,
 ) -> OpDef:
-    return OpDef(name, doc, infer, attrs=attrs, batch=batch, operands="x", dtypes="any")
+    return OpDef(name, doc, infer, attrs=attrs, batch=batch, operands="x", dtypes="any", view=view)
 
 
 _AXES = AttrSpec(Kind.INTS, "the axes; negative counts from the end")
@@ -184,6 +188,7 @@ OPS = (
         "Stretches axes of length 1 and adds axes in front.",
         _infer_broadcast_to,
         _batch_broadcast_to,
+        view=True,
         shape=_SHAPE,
     ),
     _op(
@@ -198,20 +203,30 @@ OPS = (
         "Adds axes of length 1, at these places of the result.",
         _infer_expand_dims,
         _batch_expand_dims,
+        view=True,
         axis=_AXES,
     ),
-    _op("flip", "Reverses the order along axes.", _infer_flip, along_axis_batch, axis=_AXES),
+    _op(
+        "flip",
+        "Reverses the order along axes.",
+        _infer_flip,
+        along_axis_batch,
+        view=True,
+        axis=replace(_AXES, omitted=ALL_AXES),
+    ),
     _op(
         "matrix_transpose",
         "Swaps the last two axes.",
         _infer_matrix_transpose,
         _batch_matrix_transpose,
+        view=True,
     ),
     _op(
         "permute_dims",
         "Axis i of the result is axis axes[i] of x.",
         _infer_permute_dims,
         _batch_permute_dims,
+        view=True,
         axes=AttrSpec(Kind.INTS, "all axes in the new order"),
     ),
     _op(
@@ -219,6 +234,7 @@ OPS = (
         "The same elements in row-major order; every length is written out.",
         _infer_reshape,
         _batch_reshape,
+        view=True,
         shape=_SHAPE,
     ),
     _op(
@@ -229,7 +245,9 @@ OPS = (
         axis=_AXES,
         shift=AttrSpec(Kind.INTS, "how far, for each axis"),
     ),
-    _op("squeeze", "Drops axes of length 1.", _infer_squeeze, _batch_squeeze, axis=_AXES),
+    _op(
+        "squeeze", "Drops axes of length 1.", _infer_squeeze, _batch_squeeze, view=True, axis=_AXES
+    ),
     _op(
         "tril",
         "Each matrix (..., m, n) with 0 above its k-th diagonal.",

@@ -19,7 +19,9 @@ def _special(
     own_rule: bool = False,
     domain: str = "",
     accuracy: tuple[float, float] | None = None,
+    ufuncs: tuple[str, ...] | None = None,
 ) -> OpDef:
+    """Makes an entry; without ``ufuncs``, that of SciPy's ufunc of the same name."""
     arity = operands.count(",") + 1
     return OpDef(
         f"special.{name}",
@@ -33,6 +35,7 @@ def _special(
         dtypes=wanted,
         domain=domain,
         accuracy=accuracy,
+        ufuncs=(f"scipy.special.{name}",) if ufuncs is None else ufuncs,
     )
 
 
@@ -81,6 +84,7 @@ OPS = (
         poles=True,
         domain=_LINE,
         accuracy=(1e-14, 1e-14),
+        ufuncs=("scipy.special.digamma", "scipy.special.psi"),
     ),
     _special(
         "entr",
@@ -263,6 +267,7 @@ OPS = (
         wanted="inexact",
         domain=_EVERYWHERE,
         accuracy=(1e-14, 1e-12),
+        ufuncs=(),
     ),
     _special(
         "xlog1py",
@@ -288,5 +293,6 @@ OPS = (
         own_rule=True,
         domain="x > 1 and q > 0, or whole x > 1 and every q but the poles 0, -1, -2, …",
         accuracy=(1e-14, 1e-13),
+        ufuncs=(),
     ),
 )

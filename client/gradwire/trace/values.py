@@ -9,7 +9,8 @@ from typing import Any, cast
 import numpy as np
 
 from gradwire.errors import InvalidInputError, PrecisionWarning, TraceError
-from gradwire.opset.core import At, Index
+from gradwire.opset import OPS
+from gradwire.opset.core import Call
 from gradwire.tensors import BFLOAT16, Array, Dtype, is_inexact, supported_dtype
 from gradwire.trace.builder import (
     MAX_CONSTANT_BYTES,
@@ -22,26 +23,6 @@ from gradwire.trace.traced import Traced
 
 PythonScalar = bool | int | float | complex
 _WEAK_DTYPES = {bool: np.bool_, int: np.int64, float: np.float64, complex: np.complex128}
-
-VIEW_OPS = frozenset(
-    {
-        "broadcast_to",
-        "expand_dims",
-        "flip",
-        "getitem",
-        "imag",
-        "linalg.diagonal",
-        "matrix_transpose",
-        "permute_dims",
-        "real",
-        "reshape",
-        "split",
-        "squeeze",
-        "unstack",
-    }
-)
-"""Ops whose result shares memory with the operand in NumPy: neither may then be
-changed in place, because the other would have to follow."""
 
 
 def current_builder() -> FunctionBuilder:
@@ -129,16 +110,11 @@ def apply_many(op: str, *operands: Any, **attrs: Any) -> list[Traced]:
     traced = [as_traced(operand) for operand in operands]
     refs = current_builder().emit(op, [x.ref for x in traced], attrs)
     results = [Traced(ref) for ref in refs]
-    if op in VIEW_OPS and not (op == "getitem" and _is_copy(traced, attrs["index"])):
+    entry = OPS[op]
+    if entry.view and entry.is_view(Call(tuple(x.ref.type for x in traced), attrs)):
         for value in (traced[0], *results):
             value.share()
     return results
-
-
-def _is_copy(traced: Sequence[Traced], index: Index) -> bool:
-    """Says whether NumPy copies what a subscript selects: with position arrays, or one element."""
-    positions = sum(isinstance(item, At) for item in index)
-    return len(traced) > 1 or positions == len(index) == traced[0].ndim
 
 
 def promote(values: Sequence[Any]) -> list[Traced]:

@@ -9,19 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gradwire.errors import InvalidInputError
+from gradwire.ir.precision import PRECISIONS
 from gradwire.tensors import BFLOAT16, Dtype
-from gradwire.v1 import service_pb2
 
 COMPUTE_SECONDS = 60.0
 """How long one run may take, if nothing else is said."""
 PREPARE_SECONDS = 600.0
 """How long compiling may take, if nothing else is said."""
-
-PRECISIONS = {
-    "highest": service_pb2.PRECISION_HIGHEST,
-    "high": service_pb2.PRECISION_HIGH,
-    "fast": service_pb2.PRECISION_FAST,
-}
 
 _MAX_AFFINITY = 256
 _MAX_SECONDS = 1e8

@@ -20,10 +20,11 @@ from gradwire.errors import (
     PlanNotFoundError,
     UnavailableError,
 )
+from gradwire.ir.precision import PRECISIONS
 from gradwire.tensors import Array, decode_tensor, encode_tensor
 from gradwire.transport import forks
 from gradwire.transport.call import Call, program_key
-from gradwire.transport.options import PRECISIONS, PREPARE_SECONDS, Options, check_timeout
+from gradwire.transport.options import PREPARE_SECONDS, Options, check_timeout
 from gradwire.transport.retry import Budgets, Failure, call_with_retries
 from gradwire.transport.telemetry import trace_attempt, trace_call
 from gradwire.v1 import service_pb2 as pb

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 import gradwire as gw
+from gradwire.ir.precision import PRECISIONS
 from gradwire.tensors import decode_tensor
 from gradwire.transport.call import Call
-from gradwire.transport.options import PRECISIONS, check_options
+from gradwire.transport.options import check_options
 from gradwire.v1 import service_pb2 as pb
 from loadtest.mix import VARIANTS, Array, Kind, is_right
 from loadtest.target import Target

@@ -13,6 +13,7 @@ from jax.experimental import serialize_executable
 
 from gradwire.errors import GradwireError, UnsupportedError
 from gradwire.ir import TypedProgram
+from gradwire.ir.precision import PRECISIONS
 from gradwire_server.artifact import Cost, pack
 from gradwire_server.compiler.derivatives import OPERATORS
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
@@ -22,7 +23,8 @@ from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.program.verify import read_verified_program
 
 _log = logging.getLogger(__name__)
-_PRECISIONS = {"fast": "default", "high": "high", "highest": "highest"}
+_JAX_WORDS = {word: word for word in PRECISIONS} | {"fast": "default"}
+"""JAX's word for each precision; its default is the device's fastest."""
 
 
 def compile_program(data: bytes, precision: str, bucket: int) -> bytes:
@@ -30,7 +32,7 @@ def compile_program(data: bytes, precision: str, bucket: int) -> bytes:
 
     Args:
         data: The program, which was checked.
-        precision: ``fast``, ``high`` or ``highest``.
+        precision: One of ``PRECISIONS``.
         bucket: The rows of a batch, or ``NO_BATCH``.
 
     Raises:
@@ -45,7 +47,7 @@ def compile_program(data: bytes, precision: str, bucket: int) -> bytes:
     if bucket != NO_BATCH:
         function = jax.vmap(function, in_axes=tuple(0 if m else None for m in program.mapped))
     try:
-        with jax.default_matmul_precision(_PRECISIONS[precision]):
+        with jax.default_matmul_precision(_JAX_WORDS[precision]):
             # Unused parameters are kept: every input is passed, whatever it is for.
             lowered = jax.jit(function, keep_unused=True).lower(*_arguments(typed, bucket))
         compiled = lowered.compile()

@@ -6,6 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from gradwire.errors import InvalidProgramError, Reason
+from gradwire.ir.precision import PRECISIONS
 from gradwire.tensors import encode_tensor, encode_type
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.program.limits import exceeded
@@ -13,11 +14,7 @@ from gradwire_server.program.unknown_fields import reject_unknown_fields
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.engine import Preparation, Prepared, Result
 
-_PRECISIONS = {
-    pb.PRECISION_FAST: "fast",
-    pb.PRECISION_HIGH: "high",
-    pb.PRECISION_HIGHEST: "highest",
-}
+_PRECISIONS = {number: word for word, number in PRECISIONS.items()}
 
 
 Request = pb.PrepareRequest | pb.ComputeRequest | pb.GetServerInfoRequest
@@ -62,9 +59,10 @@ def read_preparation(request: pb.PrepareRequest, field: str = "") -> Preparation
 
 def write_preparation(wanted: Preparation) -> pb.PrepareRequest:
     """Writes what ``read_preparation`` reads; without the wait, which is one caller's."""
-    precision = next(number for number, name in _PRECISIONS.items() if name == wanted.precision)
     return pb.PrepareRequest(
-        program=wanted.program, precision=precision, batch_sizes=wanted.batch_sizes
+        program=wanted.program,
+        precision=PRECISIONS[wanted.precision],
+        batch_sizes=wanted.batch_sizes,
     )
 
 

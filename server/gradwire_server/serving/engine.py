@@ -37,7 +37,7 @@ class Preparation:
 
     Attributes:
         program: Its bytes.
-        precision: ``fast``, ``high`` or ``highest``.
+        precision: One of ``gradwire.ir.precision.PRECISIONS``.
         batch_sizes: Rows to compile it for now.
         max_wait: Seconds after which to answer in any case; None for no such.
     """

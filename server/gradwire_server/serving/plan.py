@@ -19,9 +19,6 @@ from gradwire_server.program.verify import VerifiedProgram
 ID_LENGTH = 32
 """Hex digits of a plan id."""
 
-PRECISIONS = ("fast", "high", "highest")
-"""How matrix products treat float32, from the fastest to the most exact."""
-
 NO_OPERATOR = "function"
 SEVERAL_OPERATORS = "several"
 
@@ -44,7 +41,7 @@ class Plan:
         id: The name that clients know it by.
         key: Everything that can change its results, as bytes.
         program: The program.
-        precision: One of ``PRECISIONS``.
+        precision: One of ``gradwire.ir.precision.PRECISIONS``.
         inputs: The types of the inputs; of one sample where they are mapped.
         outputs: The types of the outputs; of one sample if any input is mapped.
         mapped: For each input whether it has a batch axis.
@@ -72,7 +69,7 @@ def make_plan(typed: VerifiedProgram, precision: str, environment: str) -> Plan:
 
     Args:
         typed: The program.
-        precision: One of ``PRECISIONS``.
+        precision: One of ``gradwire.ir.precision.PRECISIONS``.
         environment: Names everything outside of it that can change its results.
     """
     key = plan_key(canonical_bytes(typed), precision, environment)
