@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import scipy.special
 
-from gradwire_server.compiler.lowering import LOWERINGS, gamma, incomplete_gamma
+from gradwire_server.compiler.lowering import LOWERINGS
+from gradwire_server.compiler.lowering.special import gamma, incomplete_gamma
 
 HUGE = [1e10, 1e14, 1e18, 1e100, 1e300]
 

@@ -83,10 +83,10 @@ def test_new_values_never_compile_again(server):
 
     run(0.1)
     run(0.2)
-    held = server.programs.num_held
+    held = server.plans.num_held
     for rate in (0.3, 0.4, 0.5):
         run(rate)
-    assert server.programs.num_held == held
+    assert server.plans.num_held == held
 
 
 def test_scalar_constants_that_become_inputs_give_the_new_value():
