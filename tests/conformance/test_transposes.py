@@ -180,8 +180,15 @@ def assert_all_transposed(
     assert not problems, "\n".join(problems)
 
 
-OUTSIDE = {("interp", "infinite"): "the first of the rising points is infinite"}
-"""Points where an op is not defined, and why."""
+OUTSIDE = {
+    ("interp", "infinite"): "the first of the rising points is infinite",
+    **{
+        (op, name): "values repeat: vectors move only along what doesn't mix them"
+        for op in ("linalg.eigh", "linalg.svd")
+        for name in ("zero", "large")
+    },
+}
+"""Points where an op, or its derivative, is not defined, and why."""
 
 UNSETTLED = {
     **{
@@ -191,6 +198,8 @@ UNSETTLED = {
     },
     ("linalg.det", "one"): "all minors are 0, and what is compared is what rounding left",
     ("linalg.det", "minus one"): "the same",
+    ("nn.dot_product_attention", "large"): "squares of 1e200 overflow: 0 forward, NaN in reverse",
+    ("special.betaln", "large"): "0 forward, NaN in reverse, where it is below 1e-200",
 }
 """Points where an op has no second derivative, or none to compare, and why."""
 

@@ -85,8 +85,8 @@ gammaln: Unary = with_slope(_gammaln_value, digamma)
 
 def loggamma(x: jax.Array) -> jax.Array:
     """Returns log Γ(x), NaN for x < 0, where its principal branch is not real."""
-    inside = jnp.where(x < 0, jnp.nan, x)
-    return gammaln(inside)
+    # A derivative of a product keeps the NaN; one of a choice would be 0 in reverse.
+    return gammaln(x) * jnp.where(x < 0, jnp.nan, 1).astype(x.dtype)
 
 
 _ZETA_LESS_1 = (
