@@ -17,6 +17,7 @@ from jax import lax
 
 from gradwire.tensors import Array
 from gradwire_server.compiler.lowering.core import Lowering
+from gradwire_server.compiler.lowering.elementwise.slopes import with_slope
 
 _ROWS = 4
 """Up to so many rows the polynomial is written out."""
@@ -187,20 +188,10 @@ def _det_near_jvp(
 def _flat_to_order(order: int, y: jax.Array) -> jax.Array:
     """Returns 0, with so many derivatives that are 0, and NaN beyond."""
 
-    @jax.custom_jvp
-    def flat(y: jax.Array) -> jax.Array:
-        return jnp.zeros_like(y)
+    def slope(y: jax.Array) -> jax.Array:
+        return _flat_to_order(order - 1, y) if order else jnp.full_like(y, jnp.nan)
 
-    @flat.defjvp
-    def flat_jvp(
-        primals: tuple[jax.Array], tangents: tuple[jax.Array]
-    ) -> tuple[jax.Array, jax.Array]:
-        (y,), (t_y,) = primals, tangents
-        slope = _flat_to_order(order - 1, y) if order else jnp.full_like(y, jnp.nan)
-        return flat(y), slope * t_y
-
-    value: jax.Array = flat(y)
-    return value
+    return with_slope(jnp.zeros_like, slope)(y)
 
 
 LOWERINGS: dict[str, Lowering] = {"linalg.det": _det}

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy import special
 
+from gradwire_server.compiler.lowering.elementwise.slopes import with_slope
+
 _FAR = 30.0
 
 
@@ -46,31 +48,18 @@ def _far(x: jax.Array, order: int) -> jax.Array:
     return _asymptotic(jnp.where(size < _FAR, _FAR, size), order)
 
 
-@jax.custom_jvp
-def i0(x: jax.Array) -> jax.Array:
-    """Returns I_0(x)."""
-    return special.i0(x)
-
-
-@i0.defjvp
-def _i0_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
-    return i0(x), i1(x) * t_x
-
-
-@jax.custom_jvp
-def i1(x: jax.Array) -> jax.Array:
-    """Returns I_1(x)."""
-    return special.i1(x)
-
-
-@i1.defjvp
-def _i1_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    (x,), (t_x,) = primals, tangents
+def _i1_slope(x: jax.Array) -> jax.Array:
     near = jnp.abs(x) < 2
     away = jnp.where(near, 2, x)
     far = i0(away) - i1(away) / away
-    return i1(x), jnp.where(near, _i1_slope_series(jnp.where(near, x, 0)), far) * t_x
+    return jnp.where(near, _i1_slope_series(jnp.where(near, x, 0)), far)
+
+
+i1 = with_slope(special.i1, _i1_slope)
+"""I_1(x)."""
+
+i0 = with_slope(special.i0, i1)
+"""I_0(x)."""
 
 
 def _side(x: jax.Array) -> jax.Array:
