@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gradwire.ir import Constant, Function, Node, Param, Program
+from gradwire.ir import Constant, Function, Node, Param, Program, TypedProgram
 from gradwire.tensors import TensorType
-from gradwire_server.program.verify import VerifiedProgram, verify_program
+from gradwire_server.planner.plan import PlannedProgram
+from planned import judge, settle
 
 
 class Value:
@@ -115,11 +116,18 @@ class Sketch:
         )
         return len(self.functions) - 1
 
-    def typed(self) -> VerifiedProgram:
-        """Checks the program; its entry is the function that was added last."""
-        entry = self.functions[-1]
-        mapped = (False,) * len(entry.params)
-        return verify_program(Program(tuple(self.functions), len(self.functions) - 1, mapped))
+    def program(self) -> Program:
+        """Returns the program; its entry is the function that was added last."""
+        mapped = (False,) * len(self.functions[-1].params)
+        return Program(tuple(self.functions), len(self.functions) - 1, mapped)
+
+    def planned(self) -> PlannedProgram:
+        """Verifies and plans the program."""
+        return judge(self.program())
+
+    def typed(self) -> TypedProgram:
+        """Verifies and plans the program; nothing is left open in what it returns."""
+        return settle(self.program())
 
 
 def type_of(array: Any) -> TensorType:

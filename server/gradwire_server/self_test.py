@@ -108,7 +108,7 @@ def _what_is_compiled_can_be_loaded() -> None:
     nodes = (Node("linalg.cholesky", (0,), (1,)), Node("matmul", (1, 1), (2,)))
     entry = Function("", (Param(0, matrix),), (), nodes, (2,))
     data = encode_program(Program((entry,), 0, (True,)))
-    executable = load_executable(compile_program(data, "highest", 4))
+    executable = load_executable(compile_program(data, "highest", 4, ()))
     lower = np.tril(np.linspace(1.0, 2.0, 36).reshape(4, 3, 3))
     (got,) = executable([lower @ lower.transpose(0, 2, 1)])
     _expect(got, lower @ lower, 1e-12)

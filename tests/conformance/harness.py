@@ -63,7 +63,7 @@ from gradwire.opset import OPS
 from gradwire.opset.core import Call
 from gradwire.tensors import BFLOAT16, Array, Dtype, TensorType, is_complex, is_inexact, type_of
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
-from gradwire_server.program.verify import verify_program
+from planned import settle
 
 Rng = np.random.Generator
 Make = Callable[[Rng, Dtype], Sequence[Array]]
@@ -286,7 +286,7 @@ def lowered(
     case: Case, inputs: Sequence[Array], attrs: Mapping[str, Any]
 ) -> Callable[..., list[Any]]:
     """Returns the JAX function of the case's program on operands of these types."""
-    typed = verify_program(one_node(case.op, [type_of(x) for x in inputs], attrs))
+    typed = settle(one_node(case.op, [type_of(x) for x in inputs], attrs))
     return lower_function(typed, 0, LOWERINGS)
 
 

@@ -26,7 +26,7 @@ from gradwire_server.compiler.rewriting import rewrite_program
 from gradwire_server.program.canonical_form import canonical_bytes
 from gradwire_server.program.decode import decode_program
 from gradwire_server.program.limits import ProgramLimits
-from gradwire_server.program.verify import verify_program
+from planned import settle
 
 ALL = {**LOWERINGS, **OPERATORS}
 CONTROL = {"cond", "fori_loop", "scan", "while_loop", "map"} <= OPS.keys() & ALL.keys()
@@ -97,7 +97,7 @@ def check_round_trip(program: Program, typed: TypedProgram) -> None:
     data = encode_program(program)
     again = decode_program(data, ProgramLimits())
     assert encode_program(again) == data
-    assert canonical_bytes(verify_program(again)) == canonical_bytes(typed)
+    assert canonical_bytes(settle(again)) == canonical_bytes(typed)
 
 
 def scale_of(arrays: Sequence[Array]) -> float:
@@ -116,7 +116,7 @@ def examine(case: Case, tally: Counter[str], options: Mapping[str, Any]) -> None
     tally["tried"] += 1
     program = case.program
     try:
-        typed = verify_program(program)
+        typed = settle(program)
     except GradwireError:
         tally["refused"] += 1
         return

@@ -8,13 +8,13 @@ from typing import Any
 from gradwire.trace.program import ArgumentSource, bind, trace_program
 from gradwire_server.compiler.derivatives import OPERATORS
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
-from gradwire_server.program.verify import verify_program
+from planned import settle
 
 
 def in_jax(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     """Returns what the server computes for a function of arrays like these, with one result."""
     traced = trace_program(function, arguments, {})
-    typed = verify_program(traced.program)
+    typed = settle(traced.program)
     lowered = lower_function(typed, traced.program.entry, {**LOWERINGS, **OPERATORS})
     captured = bind(traced, arguments)
 

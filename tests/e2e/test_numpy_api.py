@@ -21,8 +21,8 @@ from gradwire.trace.program import Static, TracedProgram, bind, trace_program
 from gradwire.trees import flatten
 from gradwire_server.compiler.derivatives import OPERATORS
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
-from gradwire_server.program.verify import verify_program
 from numpy_cases import CASES, Case
+from planned import settle
 
 GROUP = 60
 """How many cases are compiled as one program, which is much faster than one by one."""
@@ -32,7 +32,7 @@ def _run(group: Sequence[tuple[TracedProgram, Sequence[Any]]]) -> list[list[Any]
     """Compiles programs into one and runs it on their arguments."""
     functions = []
     for traced, _ in group:
-        typed = verify_program(traced.program)
+        typed = settle(traced.program)
         functions.append(lower_function(typed, traced.program.entry, {**LOWERINGS, **OPERATORS}))
 
     def run_all(inputs: list[list[Any]]) -> list[list[Any]]:

@@ -13,7 +13,7 @@ from gradwire.trees import flatten
 from gradwire_server.compiler.derivatives import OPERATORS
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
 from gradwire_server.compiler.rewriting import rewrite_program
-from gradwire_server.program.verify import verify_program
+from planned import settle
 
 UNOPTIMISED = {"xla_backend_optimization_level": 0}
 """Saves a third of XLA's work on a program that runs once."""
@@ -26,7 +26,7 @@ def run_all(calls: Sequence[tuple[Callable[..., Any], Sequence[Any]]]) -> list[l
         For each call the leaves of what the function returns.
     """
     traced = [trace_program(function, tuple(arguments), {}) for function, arguments in calls]
-    checked = [rewrite_program(verify_program(t.program)) for t in traced]
+    checked = [rewrite_program(settle(t.program)) for t in traced]
     functions = [
         lower_function(typed, typed.program.entry, {**LOWERINGS, **OPERATORS}) for typed in checked
     ]

@@ -132,5 +132,5 @@ def test_a_forward_sweep_and_a_checkpoint_keep_no_stack() -> None:
 def test_trips_do_not_count_as_nodes() -> None:
     """A million steps of one node are a node and its loop."""
     loop = node("fori_loop", [0], 1, functions=[0], lower=0, upper=1_000_000)
-    size = verify_program(program(TABLE[4], function([S], loop, results=[1]))).size
+    size = verify_program(program(TABLE[4], function([S], loop, results=[1]))).sizes[-1]
     assert size.num_nodes == 1

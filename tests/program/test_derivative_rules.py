@@ -1,4 +1,4 @@
-"""The operators' types, their refusals, their bounds and their choices."""
+"""The operators' types, their refusals and their bounds."""
 
 from __future__ import annotations
 
@@ -159,6 +159,17 @@ def test_what_is_not_offered(name: str, params: Any, results: Any, extras: Any, 
         infer(name, params, results, extras, **attrs)
 
 
+@pytest.mark.parametrize("name", ["trace_estimate", "diagonal_estimate"])
+def test_an_exact_estimate_needs_a_product_for_each_input(name: str) -> None:
+    """And unit vectors, so no probes."""
+    exact = {"operator": "jacobian", "method": "exact"}
+    infer(name, [V], [V], (SEED,), num_samples=3, **exact)
+    with pytest.raises(InvalidProgramError, match="`num_samples` of 3 or more; got 2"):
+        infer(name, [V], [V], (SEED,), num_samples=2, **exact)
+    with pytest.raises(InvalidProgramError, match="got probes"):
+        infer(name, [V], [V], (t(9, 3),), num_samples=9, probes=True, **exact)
+
+
 def test_operands_are_checked() -> None:
     """An operand that is not of its parameter's type is named."""
     call = Call((M,), bound("grad", [V], [S]).attrs, (Signature((V,), (S,)),))
@@ -167,42 +178,10 @@ def test_operands_are_checked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "outputs", "mode"),
-    [(2, 3, "forward"), (3, 3, "forward"), (3, 2, "reverse"), (1, 1, "forward"), (0, 0, "forward")],
-)
-def test_automatic_modes(inputs: int, outputs: int, mode: str) -> None:
-    """Forward if there are no more inputs than outputs, counted over all leaves and results."""
-    one = bound("jacobian", [t(inputs)], [t(outputs)])
-    assert OPS["jacobian"].choices(one) == {"mode": mode}  # type: ignore[misc]
-    two = bound("jacobian", [t(inputs), t(1), t(9)], [t(outputs, 1), t()], wrt=(0, 1))
-    assert OPS["jacobian"].choices(two) == {"mode": mode}  # type: ignore[misc]
-    chosen = bound("jacobian", [t(inputs)], [t(outputs)], mode="reverse")
-    assert OPS["jacobian"].choices(chosen) == {}  # type: ignore[misc]
-
-
-def test_complex_modes() -> None:
-    """A real function of complex numbers goes in reverse; a complex value counts twice."""
-    choices = OPS["jacobian"].choices
-    assert choices is not None
-    assert choices(bound("jacobian", [t(2, dtype=C128)], [t(5)])) == {"mode": "reverse"}
-    assert choices(bound("jacobian", [t(4)], [t(2, dtype=C128)])) == {"mode": "forward"}
-    assert choices(bound("jacobian", [t(5)], [t(2, dtype=C128)])) == {"mode": "reverse"}
-
-
-def test_modes_of_batches() -> None:
-    """Blocks count the elements of one sample; a parameter's reverse sweep is one row of B·m."""
-    call = bound("batched_jacobian", [t(100, 3), t(150)], [t(100, 2)], mapped=(1, 0), wrt=(0, 1))
-    choices, copies = OPS["batched_jacobian"].choices, OPS["batched_jacobian"].copies
-    assert choices is not None
-    assert copies is not None
-    assert choices(call) == {"mode": "reverse", "parameter_mode": "forward"}
-    assert copies(call) == 150
-
-
-@pytest.mark.parametrize(
     ("name", "attrs", "extras", "copies"),
     [
         ("jacobian", {}, (), 5),
+        ("jacobian", {"mode": "forward"}, (), 5),
         ("jacobian", {"chunk": 3}, (), 3),
         ("jacobian", {"mode": "reverse"}, (), 7),
         ("jacobian", {"mode": "reverse", "chunk": 100}, (), 7),
@@ -210,23 +189,33 @@ def test_modes_of_batches() -> None:
         ("hessian", {"chunk": 2}, (), 10),
         ("hessian_diagonal", {"chunk": 2}, (), 2),
         ("laplacian", {}, (), 5),
+        ("hessian", {"inner_mode": "reverse"}, (), 35),
         ("batched_jacobian", {"mapped": (1,)}, (), 1),
     ],
 )
 def test_copies(name: str, attrs: Any, extras: Any, copies: int) -> None:
-    """The bound on intermediates counts the sweeps that are alive at once."""
+    """The bound on intermediates counts the sweeps that are alive, at least, at once."""
     results = [t(5)] if name == "batched_jacobian" else [t(7)]
     rule = OPS[name].copies
     assert rule is not None
     assert rule(bound(name, [t(5)], results, extras, **attrs)) == copies
 
 
-def test_matvecs_and_methods_of_estimates() -> None:
+def test_copies_of_batches() -> None:
+    """Blocks count the elements of one sample; a parameter's reverse sweep is one row of B·m."""
+    types = [t(100, 3), t(150)], [t(100, 2)]
+    copies = OPS["batched_jacobian"].copies
+    assert copies is not None
+    for modes, wanted in (({}, 150), ({"parameter_mode": "reverse"}, 200)):
+        call = bound("batched_jacobian", *types, mapped=(1, 0), wrt=(0, 1), **modes)
+        assert copies(call) == wanted
+
+
+def test_matvecs_of_estimates() -> None:
     """The number of products is num_samples, or the inputs' where that is exact."""
-    for samples, matvecs, method in ((2, 2, "hutchinson"), (3, 3, "exact"), (9, 3, "exact")):
+    for samples, matvecs in ((2, 2), (3, 3), (9, 3)):
         call = bound("trace_estimate", [V], [V], (SEED,), operator="jacobian", num_samples=samples)
         assert num_matvecs(call) == matvecs
-        assert OPS["trace_estimate"].choices(call) == {"method": method}  # type: ignore[misc]
         assert OPS["trace_estimate"].copies(call) == matvecs  # type: ignore[misc]
     given = bound(
         "trace_estimate", [V], [V], (t(9, 3),), operator="jacobian", num_samples=9, probes=True
@@ -277,7 +266,7 @@ def test_orders_add_up() -> None:
                 operator=operator, num_samples=2,
             ),
         )  # fmt: skip
-        assert sketch.typed().size.order == wanted
+        assert sketch.planned().size.order == wanted
 
 
 def test_every_operator_is_in_the_table() -> None:

@@ -228,7 +228,7 @@ def test_bad_form_is_refused(bad: BadProgram) -> None:
 
 def test_the_good_program_is_good() -> None:
     """What the bad programs were made of is none itself."""
-    assert verify_program(decode_program(encode_program(GOOD), LIMITS)).size.num_nodes == 4
+    assert verify_program(decode_program(encode_program(GOOD), LIMITS)).sizes[-1].num_nodes == 4
 
 
 @pytest.mark.parametrize(("limit", "got"), [("max_program_bytes", None), ("max_program_items", 23)])

@@ -70,7 +70,7 @@ def test_every_bound_has_a_boundary() -> None:
 def test_twelve_levels_of_doubling_are_counted_written_out() -> None:
     """A few hundred bytes that unfold to 12,286 nodes count as that many."""
     wide = replace(ProgramLimits(), max_nodes=12_286)
-    assert verify_program(doubling(12), wide).size.num_nodes == 3 * 2**12 - 2 == 12_286
+    assert verify_program(doubling(12), wide).sizes[-1].num_nodes == 3 * 2**12 - 2 == 12_286
     with pytest.raises(LimitExceededError) as caught:
         verify_program(doubling(12), replace(wide, max_nodes=12_285))
     assert caught.value.metadata["got"] == "12286"
@@ -115,7 +115,7 @@ def test_jacobians_of_jacobians_multiply_what_is_alive() -> None:
         shape = (*shape, 100)
     verified = verify_program(program(*functions))
     assert verified.entry.signature.results == (vector(*shape),)
-    assert verified.size.widest == 100**3
+    assert verified.sizes[-1].widest == 100**3
 
 
 def test_orders_add_up_and_calls_do_not_count() -> None:
@@ -124,7 +124,7 @@ def test_orders_add_up_and_calls_do_not_count() -> None:
     one = function([vector()], node("hessian", [0], 1, 2, functions=[1]), results=[2])
     two = function([vector()], node("call", [0], 1, functions=[2]), results=[1])
     three = function([vector()], node("grad", [0], 1, 2, functions=[3]), results=[2])
-    size = verify_program(program(*inner, one, two, three)).size
+    size = verify_program(program(*inner, one, two, three)).sizes[-1]
     assert (size.order, size.nesting, size.num_nodes) == (3, 4, 7)
 
 
@@ -159,7 +159,7 @@ def test_an_empty_function_and_a_parameter_as_result_are_programs() -> None:
 
 def test_an_empty_tensor_is_none_too_many() -> None:
     """Zero elements are within every bound."""
-    assert verify_program(program(chain("sin", 1, vector(0, 3)))).size.widest == 0
+    assert verify_program(program(chain("sin", 1, vector(0, 3)))).sizes[-1].widest == 0
 
 
 @pytest.fixture

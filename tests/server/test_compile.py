@@ -38,7 +38,7 @@ body = function(
     node("linalg.eigvalsh", [0], 4),
     results=[1, 3, 4],
 )
-Path(sys.argv[1]).write_bytes(compile_program(encode_program(program(body)), "highest", -1))
+Path(sys.argv[1]).write_bytes(compile_program(encode_program(program(body)), "highest", -1, ()))
 assert "gradwire_server.runtime.executable" not in sys.modules
 """
 LOAD = """
@@ -55,7 +55,7 @@ assert "gradwire_server.compiler" not in sys.modules
 
 
 def _compiled(source: Any, bucket: int = NO_BATCH, precision: str = "highest") -> Any:
-    return load_executable(compile_program(encode_program(source), precision, bucket))
+    return load_executable(compile_program(encode_program(source), precision, bucket, ()))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -145,7 +145,7 @@ def test_bytes_are_loaded_by_a_process_that_compiled_nothing(tmp_path: Path, dev
 
 def test_bytes_that_are_damaged_are_not_loaded() -> None:
     """Some exception comes, and the process lives."""
-    data = compile_program(encode_program(TANH), "highest", NO_BATCH)
+    data = compile_program(encode_program(TANH), "highest", NO_BATCH, ())
     for wrong in (b"", data[:3], data[:50], data[: len(data) // 2]):
         with pytest.raises(Exception):  # noqa: B017, PT011 - whichever it is
             load_executable(wrong)

@@ -8,7 +8,7 @@ import pytest
 
 from gradwire.ir import Node
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
-from gradwire_server.program.verify import verify_program
+from planned import settle
 from programs import function, node, program, vector
 
 jax.config.update("jax_enable_x64", True)
@@ -33,7 +33,7 @@ def _compiled(op: str, attrs: dict[str, object], source: str) -> str:
         made.append(node("iota", [], 2, dtype=np.dtype("float64"), shape=(N,), axis=0))
     result = node(op, [2 if made else 1], 3, **attrs)
     body = function([vector()], *made, result, results=[3], constants=[values])
-    run = lower_function(verify_program(program(body)), 0, LOWERINGS)
+    run = lower_function(settle(program(body)), 0, LOWERINGS)
     return jax.jit(run).lower(np.float64(0)).compile().as_text() or ""
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from gradwire.ir import Program
-from gradwire_server.program.verify import verify_program
-from gradwire_server.serving.plan import Choice, join_parts, make_plan
+from gradwire_server.planner.choices import Choice
+from gradwire_server.serving.plan import executable_key, join_parts, make_plan
+from planned import judge
 from programs import function, node, program, vector
 
 
@@ -25,7 +26,7 @@ def _scaled(scale: float, name: str = "f", dtype: str = "float64") -> Program:
 
 
 def _key(source: Program, precision: str = "highest", environment: str = "here") -> bytes:
-    return make_plan(verify_program(source), precision, environment).key
+    return make_plan(judge(source), precision, environment).key
 
 
 BASE = _scaled(0.0)
@@ -63,13 +64,13 @@ def test_parts_can_not_be_shifted() -> None:
 
 def test_the_id_is_a_hash_of_the_key() -> None:
     """So that it is the same after a restart."""
-    plan = make_plan(verify_program(BASE), "highest", "here")
+    plan = make_plan(judge(BASE), "highest", "here")
     assert plan.id == hashlib.sha256(plan.key).hexdigest()[:32]
 
 
 def test_a_plan_knows_its_types() -> None:
     """Of one sample, if it is mapped."""
-    plan = make_plan(verify_program(replace(BASE, mapped=(True, False))), "highest", "here")
+    plan = make_plan(judge(replace(BASE, mapped=(True, False))), "highest", "here")
     assert (plan.inputs, plan.outputs) == ((vector(3), vector(3)), (vector(3),))
     assert (plan.mapped, plan.is_mapped, plan.widest_bytes) == ((True, False), True, 24)
 
@@ -88,12 +89,12 @@ def _shape_of(op: str, first: int) -> tuple[list[int], list[int]]:
     return ([0], [first, first + 1]) if op == "jvp" else ([], [first, first + 1])
 
 
-def test_choices_are_collected() -> None:
-    """Only what the program left open, with function and node."""
-    plan = make_plan(verify_program(_operated("jacobian")), "highest", "here")
+def test_choices_belong_to_the_executable() -> None:
+    """The plan keeps its id under another planner, and its executables don't."""
+    plan = make_plan(judge(_operated("jacobian")), "highest", "here")
     assert plan.choices == (Choice(1, 0, "mode", "reverse"),)
-    fixed = make_plan(verify_program(_operated("jacobian", mode="forward")), "highest", "here")
-    assert fixed.choices == ()
+    other = replace(plan, choices=(Choice(1, 0, "mode", "forward"),))
+    assert len({executable_key(plan, 8), executable_key(other, 8), executable_key(plan, 16)}) == 3
 
 
 @pytest.mark.parametrize(
@@ -107,4 +108,4 @@ def test_choices_are_collected() -> None:
 )
 def test_the_operator_is_named(source: Program, name: str) -> None:
     """By a word of a small vocabulary, which a metric can have as a label."""
-    assert make_plan(verify_program(source), "highest", "here").operator == name
+    assert make_plan(judge(source), "highest", "here").operator == name

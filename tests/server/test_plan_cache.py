@@ -13,11 +13,11 @@ from gradwire.errors import OverloadedError, PlanNotFoundError
 from gradwire.ir import Program, encode_program
 from gradwire_server.compiler import compile as compiler
 from gradwire_server.program.batch import NO_BATCH
-from gradwire_server.program.verify import verify_program
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving import plan
 from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.plan_cache import HeldPlan, PlanCache
+from planned import judge
 from programs import function, node, program, vector
 from server_process import eventually
 
@@ -39,7 +39,7 @@ def _program(number: int, name: str = "f") -> Program:
 
 def _hold(programs: PlanCache, number: int, name: str = "f") -> HeldPlan:
     source = _program(number, name)
-    return programs.hold(verify_program(source), "highest", encode_program(source))
+    return programs.hold(judge(source), "highest", encode_program(source))
 
 
 def _make(programs: PlanCache, held: HeldPlan) -> Any:

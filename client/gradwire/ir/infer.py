@@ -18,7 +18,6 @@ from gradwire.errors import (
     UnsupportedError,
 )
 from gradwire.ir.binding import bind_attrs
-from gradwire.ir.direction import closed_params
 from gradwire.ir.program import Function, Node, Program
 from gradwire.opset import OPS, OPSET_VERSION
 from gradwire.opset.core import Call, Signature
@@ -171,7 +170,6 @@ class FunctionTyper:
         signature = Signature(
             tuple(param.type for param in function.params),
             tuple(self.types[name] for name in function.results),
-            *closed_params(function, self.types, self.calls),
         )
         return FunctionInfo(signature, self.types, tuple(self.calls))
 

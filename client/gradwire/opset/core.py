@@ -122,19 +122,10 @@ class AttrSpec:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The types of a function, and which sweeps can't pass through it.
-
-    Attributes:
-        params: The types of its parameters.
-        results: The types of its results.
-        no_forward: The parameters through which no forward sweep can pass.
-        no_reverse: The parameters to which no reverse sweep can come.
-    """
+    """The types of a function's parameters and results."""
 
     params: tuple[TensorType, ...]
     results: tuple[TensorType, ...]
-    no_forward: frozenset[int] = frozenset()
-    no_reverse: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +214,8 @@ class OpDef:
             ``batch``: it may ask what each function makes of given axes. Unlike
             ``batch`` it also meets ``MIXED`` inputs.
         sweeps: The direction of each differentiation that it applies to its
-            functions, the outermost first; a rule where the attributes say.
-            See ``sweeps_of``.
+            functions, the outermost first; a rule where the attributes say, which
+            returns ``auto`` where they leave it open. See ``sweeps_of``.
         flow: How values go through an op that runs functions and does not
             differentiate them; without it every operand may go everywhere.
         runs: How often it runs its functions. See ``runs_of``.
@@ -233,9 +224,7 @@ class OpDef:
             ``has_own_rule`` and ``is_lost``.
         irreversible: Why no reverse sweep can pass, and what to do, or None.
         copies: How many copies of a function's intermediates are alive at once
-            while the op runs it; for the bound on the largest intermediate.
-        choices: What it decides by itself where the attributes leave it open,
-            by name; part of a plan's answer.
+            while the op runs it, at least; for the bound on the largest intermediate.
         may_be_non_finite: Whether finite inputs can give NaN or infinity for
             a reason that is worth naming (a pole, a branch point, a singular
             matrix, an equation without a solution), other than overflow.
@@ -280,7 +269,6 @@ class OpDef:
     irreversible: Callable[[Call], str | None] | None = None
     own_rule: bool | Callable[[Call], bool] = False
     copies: Callable[[Call], int] | None = None
-    choices: Callable[[Call], Mapping[str, str]] | None = None
     may_be_non_finite: bool = False
     advice: str = ""
     matrix_rows: Callable[[Call], int] | None = None

@@ -29,7 +29,9 @@ from gradwire.opset.differentiation import (
     COMMON_ATTRS,
     FORWARD,
     HOLOMORPHIC_ATTR,
+    INNER_MODE_ATTR,
     MODE_ATTR,
+    PARAMETER_MODE_ATTR,
     REVERSE,
 )
 
@@ -37,7 +39,12 @@ _ESTIMATE_ATTRS: Mapping[str, AttrSpec] = {
     "operator": AttrSpec(
         Kind.WORD, "the matrix whose trace or diagonal is meant", choices=("jacobian", "hessian")
     ),
-    "method": AttrSpec(Kind.WORD, "the estimator", "hutchinson", choices=("hutchinson",)),
+    "method": AttrSpec(
+        Kind.WORD,
+        "the estimator; exact needs a product for each input",
+        "hutchinson",
+        choices=("hutchinson", "exact"),
+    ),
     "num_samples": AttrSpec(Kind.INT, "the number of probes"),
     "probes": AttrSpec(Kind.BOOL, "whether the last operands are probes, not a seed", False),
     "distribution": AttrSpec(
@@ -55,7 +62,6 @@ def _operator(
     sweeps: tuple[str, ...] | Callable[[Call], tuple[str, ...]] = (),
     attrs: Mapping[str, AttrSpec] | None = None,
     copies: Callable[[Call], int] | None = None,
-    choices: Callable[[Call], Mapping[str, str]] | None = None,
     runs: Callable[[Call], Runs] | None = None,
 ) -> OpDef:
     return OpDef(
@@ -68,7 +74,6 @@ def _operator(
         operator_batch=operator_batch,
         sweeps=sweeps,
         copies=copies,
-        choices=choices,
         runs=runs,
     )
 
@@ -134,7 +139,6 @@ OPS = (
         sweeps=rules.jacobian_sweeps,
         attrs={"mode": MODE_ATTR, "chunk": CHUNK_ATTR, "holomorphic": HOLOMORPHIC_ATTR},
         copies=rules.jacobian_copies,
-        choices=rules.jacobian_choices,
     ),
     _operator(
         "batched_jacobian",
@@ -145,12 +149,12 @@ OPS = (
         attrs={
             "mapped": AttrSpec(Kind.INTS, "1 for each argument with the batch on axis 0, else 0"),
             "mode": MODE_ATTR,
+            "parameter_mode": PARAMETER_MODE_ATTR,
             "chunk": CHUNK_ATTR,
             "holomorphic": HOLOMORPHIC_ATTR,
             "independent": _INDEPENDENT,
         },
         copies=rules.batched_jacobian_copies,
-        choices=rules.batched_jacobian_choices,
     ),
     _operator(
         "hessian",
@@ -158,9 +162,8 @@ OPS = (
         rules.infer_hessian,
         batch.hessian,
         sweeps=rules.hessian_sweeps,
-        attrs={"chunk": CHUNK_ATTR},
+        attrs={"inner_mode": INNER_MODE_ATTR, "chunk": CHUNK_ATTR},
         copies=rules.hessian_copies,
-        choices=rules.hessian_choices,
     ),
     _operator(
         "hessian_diagonal",
@@ -207,7 +210,6 @@ OPS = (
         sweeps=trace_rules.trace_sweeps,
         attrs=_ESTIMATE_ATTRS,
         copies=trace_rules.estimate_copies,
-        choices=trace_rules.estimate_choices,
     ),
     _operator(
         "diagonal_estimate",
@@ -217,6 +219,5 @@ OPS = (
         sweeps=trace_rules.diagonal_sweeps,
         attrs=_ESTIMATE_ATTRS,
         copies=trace_rules.estimate_copies,
-        choices=trace_rules.estimate_choices,
     ),
 )

@@ -1,4 +1,7 @@
-"""Type rules of the operators, their bounds and their choices. Needs NumPy only."""
+"""Type rules of the operators, and their bounds. Needs NumPy only.
+
+Where an attribute leaves a direction open, a bound is that of the least costly one.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +25,18 @@ from gradwire.opset.differentiation import (
     divide,
     jacobian_dtype,
     jacobian_types,
-    layout_mode,
-    num_reverse,
+    layout_modes,
+    least_copies,
+    num_sweeps,
 )
 from gradwire.opset.rules import checked
 from gradwire.opset.samples import (
     check_flags,
     divide_batch,
-    parameter_mode,
-    parameter_passes,
-    sample_mode,
+    parameter_modes,
+    parameter_sweeps,
+    sample_modes,
+    sample_sweeps,
     sample_type,
     shared_length,
 )
@@ -114,29 +119,21 @@ def infer_jacobian(call: Call) -> Types:
     layout = checked_layout(call)
     check_extras(call, layout, (), "more")
     check_chunk(call.attrs)
-    layout_mode(layout, call.attrs)
+    layout_modes(layout, call.attrs)
     return [*layout.values, *jacobian_types(layout), *layout.aux]
 
 
 def jacobian_sweeps(call: Call) -> tuple[str, ...]:
     """Returns the direction of the sweeps."""
-    return (layout_mode(divide(call.functions[0], call.attrs), call.attrs),)
+    return (call.attrs["mode"],)
 
 
 def jacobian_copies(call: Call) -> int:
     """Returns one copy for each sweep that is alive."""
     layout = divide(call.functions[0], call.attrs)
-    mode = layout_mode(layout, call.attrs)
-    count = layout.num_inputs if mode == FORWARD else num_reverse(layout.leaves, layout.values)
-    return chunked(count, call.attrs["chunk"])
-
-
-def jacobian_choices(call: Call) -> Mapping[str, str]:
-    """Returns the mode, where it is left open."""
-    if call.attrs["mode"] != AUTO:
-        return {}
-    layout = divide(call.functions[0], call.attrs)
-    return {"mode": layout_mode(layout, call.attrs)}
+    modes = layout_modes(layout, call.attrs)
+    counts = [num_sweeps(layout.leaves, layout.values, mode) for mode in modes]
+    return least_copies(counts, call.attrs["chunk"])
 
 
 def infer_batched_jacobian(call: Call) -> Types:
@@ -146,9 +143,9 @@ def infer_batched_jacobian(call: Call) -> Types:
     check_chunk(call.attrs)
     batched = divide_batch(layout, call.attrs)
     if batched.leaves:
-        sample_mode(batched, call.attrs)
+        sample_modes(batched, call.attrs)
     if batched.parameters:
-        parameter_mode(batched, call.attrs)
+        parameter_modes(batched, call.attrs)
     jacobians = [
         checked(jacobian_dtype(value, leaf), value.shape + (leaf.shape[1:] if flag else leaf.shape))
         for value in layout.values
@@ -160,9 +157,10 @@ def infer_batched_jacobian(call: Call) -> Types:
 def batched_jacobian_sweeps(call: Call) -> tuple[str, ...]:
     """Returns the direction of the sweeps; reverse if either kind of leaves needs that."""
     batched = divide_batch(divide(call.functions[0], call.attrs), call.attrs)
-    modes = [sample_mode(batched, call.attrs)] if batched.leaves else []
-    modes += [parameter_mode(batched, call.attrs)] if batched.parameters else []
-    return (REVERSE if REVERSE in modes else FORWARD,)
+    offered = [sample_modes(batched, call.attrs)] if batched.leaves else []
+    offered += [parameter_modes(batched, call.attrs)] if batched.parameters else []
+    modes = [AUTO if len(words) > 1 else words[0] for words in offered]
+    return (next(mode for mode in (REVERSE, AUTO, FORWARD) if mode in modes),)
 
 
 def batched_jacobian_copies(call: Call) -> int:
@@ -171,43 +169,25 @@ def batched_jacobian_copies(call: Call) -> int:
     chunk = call.attrs["chunk"]
     copies = [1]
     if batched.leaves:
-        forward = sum(leaf.size for leaf in batched.leaves)
-        reverse = num_reverse(batched.leaves, batched.values)
-        mode = sample_mode(batched, call.attrs)
-        copies.append(chunked(forward if mode == FORWARD else reverse, chunk))
+        modes = sample_modes(batched, call.attrs)
+        copies.append(least_copies([sample_sweeps(batched, mode) for mode in modes], chunk))
     if batched.parameters:
-        forward, reverse = parameter_passes(batched)
-        mode = parameter_mode(batched, call.attrs)
-        copies.append(chunked(forward if mode == FORWARD else reverse, chunk))
+        modes = parameter_modes(batched, call.attrs)
+        copies.append(least_copies([parameter_sweeps(batched, mode) for mode in modes], chunk))
     return max(copies)
-
-
-def batched_jacobian_choices(call: Call) -> Mapping[str, str]:
-    """Returns the modes for blocks and for parameters, where they are left open."""
-    if call.attrs["mode"] != AUTO:
-        return {}
-    batched = divide_batch(divide(call.functions[0], call.attrs), call.attrs)
-    choices = {}
-    if batched.leaves:
-        choices["mode"] = sample_mode(batched, call.attrs)
-    if batched.parameters:
-        choices["parameter_mode"] = parameter_mode(batched, call.attrs)
-    return choices
 
 
 # --- second order --------------------------------------------------------------------
 
-_ANY_MODE: Mapping[str, Any] = {"mode": AUTO, "holomorphic": False}
 
-
-def hessian_mode(layout: Layout) -> str:
-    """Returns the direction of a Hessian's inner sweeps; the outer ones are forward."""
-    return layout_mode(layout, _ANY_MODE)
+def inner_modes(layout: Layout, attrs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the directions offered for a Hessian's inner sweeps; the outer ones are forward."""
+    return layout_modes(layout, {"mode": attrs["inner_mode"], "holomorphic": False})
 
 
 def hessian_sweeps(call: Call) -> tuple[str, ...]:
     """Returns forward over the inner direction."""
-    return FORWARD, hessian_mode(divide(call.functions[0], call.attrs))
+    return FORWARD, call.attrs["inner_mode"]
 
 
 def infer_hessian(call: Call) -> Types:
@@ -228,17 +208,9 @@ def infer_hessian(call: Call) -> Types:
 def hessian_copies(call: Call) -> int:
     """Returns one copy for each outer and inner sweep that are alive."""
     layout = divide(call.functions[0], call.attrs)
-    inner = (
-        layout.num_inputs
-        if hessian_mode(layout) == FORWARD
-        else num_reverse(layout.leaves, layout.values)
-    )
+    modes = inner_modes(layout, call.attrs)
+    inner = min(num_sweeps(layout.leaves, layout.values, mode) for mode in modes)
     return max(1, inner) * chunked(layout.num_inputs, call.attrs["chunk"])
-
-
-def hessian_choices(call: Call) -> Mapping[str, str]:
-    """Returns the mode of the inner sweeps."""
-    return {"inner_mode": hessian_mode(divide(call.functions[0], call.attrs))}
 
 
 def infer_hessian_diagonal(call: Call) -> Types:

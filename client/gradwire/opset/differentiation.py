@@ -1,6 +1,6 @@
-"""How the operands of a derivative divide, and which way a Jacobian is taken.
+"""How the operands of a derivative divide, and in which directions it can be taken.
 
-Needs NumPy only; the lowering reads the same answers.
+Needs NumPy only; the planner and the lowering read the same answers.
 """
 
 from __future__ import annotations
@@ -27,8 +27,16 @@ COMMON_ATTRS: Mapping[str, AttrSpec] = {
 }
 CHUNK_ATTR = AttrSpec(Kind.INT, "directions that are alive at once; 0 for all", 0)
 HOLOMORPHIC_ATTR = AttrSpec(Kind.BOOL, "whether the function is complex differentiable", False)
-MODE_ATTR = AttrSpec(
-    Kind.WORD, "the direction of the sweeps", AUTO, choices=(AUTO, FORWARD, REVERSE)
+
+
+def _mode_attr(doc: str) -> AttrSpec:
+    return AttrSpec(Kind.WORD, doc, AUTO, choices=(AUTO, FORWARD, REVERSE))
+
+
+MODE_ATTR = _mode_attr("the direction of the sweeps")
+INNER_MODE_ATTR = _mode_attr("the direction of the inner sweeps; the outer ones are forward")
+PARAMETER_MODE_ATTR = _mode_attr(
+    "the direction for arguments without the batch; with auto it follows `mode`"
 )
 
 
@@ -42,7 +50,6 @@ class Layout:
         leaves: Their types.
         values: The types of the differentiated results.
         aux: The types of the other results.
-        excluded: The directions in which the leaves can't be differentiated.
     """
 
     params: tuple[TensorType, ...]
@@ -50,7 +57,6 @@ class Layout:
     leaves: tuple[TensorType, ...]
     values: tuple[TensorType, ...]
     aux: tuple[TensorType, ...]
-    excluded: frozenset[str] = frozenset()
 
     @property
     def num_inputs(self) -> int:
@@ -73,14 +79,6 @@ def divide(signature: Signature, attrs: Mapping[str, Any]) -> Layout:
         tuple(signature.params[p] for p in positions),
         signature.results[:split],
         signature.results[split:],
-        frozenset(
-            direction
-            for direction, closed in (
-                (FORWARD, signature.no_forward),
-                (REVERSE, signature.no_reverse),
-            )
-            if not closed.isdisjoint(positions)
-        ),
     )
 
 
@@ -221,29 +219,23 @@ def num_reverse(leaves: Sequence[TensorType], values: Sequence[TensorType]) -> i
     return sum(value.size * (2 if stacks_parts(leaves, value) else 1) for value in values)
 
 
-def choose_mode(
-    leaves: Sequence[TensorType],
-    values: Sequence[TensorType],
-    attrs: Mapping[str, Any],
-    *,
-    passes: tuple[int, int] | None = None,
-    excluded: frozenset[str] = frozenset(),
-) -> str:
-    """Returns the direction of a Jacobian's sweeps, ``forward`` or ``reverse``.
+def num_sweeps(leaves: Sequence[TensorType], values: Sequence[TensorType], mode: str) -> int:
+    """Returns how many sweeps in a direction the Jacobian takes."""
+    return sum(leaf.size for leaf in leaves) if mode == FORWARD else num_reverse(leaves, values)
 
-    ``auto`` takes the one with fewer sweeps, and forward if they are equal,
-    among those that the function and the complex numbers allow: a forward
-    sweep needs real inputs, a reverse one real outputs or real inputs, and a
-    holomorphic function allows both.
+
+def offered_modes(
+    leaves: Sequence[TensorType], values: Sequence[TensorType], attrs: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Returns the directions among which a Jacobian's sweeps may be chosen, at least one.
+
+    A forward sweep needs real inputs, a reverse one real outputs or real inputs,
+    and a holomorphic function allows both.
 
     Args:
         leaves: The types of the inputs.
         values: The types of the outputs.
         attrs: ``mode`` and ``holomorphic``.
-        passes: The number of forward and of reverse sweeps, if not one for
-            each element.
-        excluded: The directions that ``auto`` must not take. If it has no other,
-            what is in the way is named by ``check_derivatives``.
 
     Raises:
         InvalidProgramError: complex inputs and outputs without ``holomorphic``,
@@ -268,21 +260,18 @@ def choose_mode(
             "`mode` must be reverse or auto for a real function of complex numbers; got forward"
         )
     if mode != AUTO:
-        return str(mode)
-    if REVERSE in excluded and can_forward:
-        return FORWARD
-    if FORWARD in excluded:
-        return REVERSE
-    forward, reverse = passes or (
-        sum(leaf.size for leaf in leaves),
-        num_reverse(leaves, values),
-    )
-    return FORWARD if can_forward and forward <= reverse else REVERSE
+        return (str(mode),)
+    return (FORWARD, REVERSE) if can_forward else (REVERSE,)
 
 
-def layout_mode(layout: Layout, attrs: Mapping[str, Any]) -> str:
-    """Returns the direction in which all values are differentiated by all leaves."""
-    return choose_mode(layout.leaves, layout.values, attrs, excluded=layout.excluded)
+def layout_modes(layout: Layout, attrs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the directions in which all values can be differentiated by all leaves."""
+    return offered_modes(layout.leaves, layout.values, attrs)
+
+
+def least_copies(counts: Sequence[int], chunk: int) -> int:
+    """Returns how many sweeps are alive at once at least, whatever direction is chosen."""
+    return min(chunked(count, chunk) for count in counts)
 
 
 def check_holomorphic(leaves: Sequence[TensorType], values: Sequence[TensorType]) -> None:

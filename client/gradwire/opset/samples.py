@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradwire.opset.core import require
-from gradwire.opset.differentiation import Layout, choose_mode, num_reverse
+from gradwire.opset.differentiation import AUTO, FORWARD, Layout, num_sweeps, offered_modes
 from gradwire.tensors import TensorType
 
 
@@ -21,7 +21,6 @@ class BatchedLayout:
         leaves: The types of one sample of each mapped leaf.
         parameters: The types of the other leaves.
         values: The types of one sample of each value.
-        excluded: The directions in which the leaves can't be differentiated.
     """
 
     size: int
@@ -29,7 +28,6 @@ class BatchedLayout:
     leaves: tuple[TensorType, ...]
     parameters: tuple[TensorType, ...]
     values: tuple[TensorType, ...]
-    excluded: frozenset[str]
 
 
 def divide_batch(layout: Layout, attrs: Mapping[str, Any]) -> BatchedLayout:
@@ -57,7 +55,6 @@ def divide_batch(layout: Layout, attrs: Mapping[str, Any]) -> BatchedLayout:
         tuple(sample_type(leaf) for leaf, flag in leaves if flag),
         tuple(leaf for leaf, flag in leaves if not flag),
         tuple(sample_type(value) for value in layout.values),
-        layout.excluded,
     )
 
 
@@ -87,26 +84,26 @@ def sample_type(batch: TensorType) -> TensorType:
     return TensorType(batch.dtype, batch.shape[1:])
 
 
-def sample_mode(batched: BatchedLayout, attrs: Mapping[str, Any]) -> str:
-    """Returns the direction for the blocks with respect to mapped leaves."""
-    return choose_mode(batched.leaves, batched.values, attrs, excluded=batched.excluded)
+def sample_modes(batched: BatchedLayout, attrs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the directions offered for the blocks with respect to mapped leaves."""
+    return offered_modes(batched.leaves, batched.values, attrs)
 
 
-def parameter_mode(batched: BatchedLayout, attrs: Mapping[str, Any]) -> str:
-    """Returns the direction for the Jacobian with respect to the other leaves."""
-    return choose_mode(
-        batched.parameters,
-        batched.values,
-        attrs,
-        passes=parameter_passes(batched),
-        excluded=batched.excluded,
-    )
+def parameter_modes(batched: BatchedLayout, attrs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the directions offered for the Jacobian with respect to the other leaves."""
+    mode = attrs["mode"] if attrs["parameter_mode"] == AUTO else attrs["parameter_mode"]
+    return offered_modes(batched.parameters, batched.values, {**attrs, "mode": mode})
 
 
-def parameter_passes(batched: BatchedLayout) -> tuple[int, int]:
-    """Returns the sweeps, forward and reverse, for the leaves that aren't mapped.
+def sample_sweeps(batched: BatchedLayout, mode: str) -> int:
+    """Returns the sweeps for the blocks; one serves all samples."""
+    return num_sweeps(batched.leaves, batched.values, mode)
+
+
+def parameter_sweeps(batched: BatchedLayout, mode: str) -> int:
+    """Returns the sweeps for the leaves that aren't mapped.
 
     A reverse sweep yields one row of the Jacobian, hence B·m of them.
     """
-    forward = sum(leaf.size for leaf in batched.parameters)
-    return forward, batched.size * num_reverse(batched.parameters, batched.values)
+    sweeps = num_sweeps(batched.parameters, batched.values, mode)
+    return sweeps if mode == FORWARD else batched.size * sweeps

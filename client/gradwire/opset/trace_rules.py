@@ -51,15 +51,15 @@ def infer_jacobian_trace(call: Call) -> Types:
     return [*layout.values, TensorType(layout.leaves[0].dtype, ()), *layout.aux]
 
 
-def estimate_is_exact(layout: Layout, attrs: Mapping[str, Any]) -> bool:
-    """Says whether an estimate has as many products as inputs, so that unit vectors do."""
+def can_be_exact(layout: Layout, attrs: Mapping[str, Any]) -> bool:
+    """Says whether an estimate may take a product for each input, so that unit vectors do."""
     return not attrs["probes"] and attrs["num_samples"] >= layout.num_inputs
 
 
 def num_matvecs(call: Call) -> int:
     """Returns how many products an estimate takes."""
     layout = divide(call.functions[0], call.attrs)
-    exact = estimate_is_exact(layout, call.attrs)
+    exact = can_be_exact(layout, call.attrs)
     return layout.num_inputs if exact else int(call.attrs["num_samples"])
 
 
@@ -68,6 +68,13 @@ def _checked_estimate(call: Call) -> Layout:
     samples = call.attrs["num_samples"]
     require(samples >= 1, lambda: f"`num_samples` must be 1 or more; got {samples}")
     check_real(layout, "a stochastic estimate")
+    require(
+        call.attrs["method"] != "exact" or can_be_exact(layout, call.attrs),
+        lambda: (
+            f"`method` exact needs a seed and `num_samples` of {layout.num_inputs} or more; "
+            f"got {'probes' if call.attrs['probes'] else samples}"
+        ),
+    )
     if call.attrs["operator"] == "hessian":
         check_scalar(layout)
     else:
@@ -104,16 +111,10 @@ def diagonal_sweeps(call: Call) -> tuple[str, ...]:
     """Returns the directions in which a diagonal is estimated, or computed."""
     if call.attrs["operator"] != "hessian":
         return (FORWARD,)
-    exact = estimate_is_exact(divide(call.functions[0], call.attrs), call.attrs)
+    exact = can_be_exact(divide(call.functions[0], call.attrs), call.attrs)
     return FORWARD, FORWARD if exact else REVERSE
 
 
 def estimate_copies(call: Call) -> int:
     """Returns one copy for each product."""
     return max(1, num_matvecs(call))
-
-
-def estimate_choices(call: Call) -> Mapping[str, str]:
-    """Returns the method: ``exact`` when there are enough products for all unit vectors."""
-    exact = estimate_is_exact(divide(call.functions[0], call.attrs), call.attrs)
-    return {"method": "exact" if exact else str(call.attrs["method"])}

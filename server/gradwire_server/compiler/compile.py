@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from gradwire_server.compiler.derivatives import OPERATORS
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
 from gradwire_server.compiler.rewriting import rewrite_program
 from gradwire_server.jax_setup import set_up_jax, translated
+from gradwire_server.planner.choices import Choice, apply_choices
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.program.verify import read_verified_program
 
@@ -27,13 +28,14 @@ _JAX_WORDS = {word: word for word in PRECISIONS} | {"fast": "default"}
 """JAX's word for each precision; its default is the device's fastest."""
 
 
-def compile_program(data: bytes, precision: str, bucket: int) -> bytes:
+def compile_program(data: bytes, precision: str, bucket: int, choices: Sequence[Choice]) -> bytes:
     """Traces and compiles a program.
 
     Args:
         data: The program, which was checked.
         precision: One of ``PRECISIONS``.
         bucket: The rows of a batch, or ``NO_BATCH``.
+        choices: What the planner decided where the program leaves something open.
 
     Raises:
         UnsupportedError: JAX can't differentiate it in the way asked for.
@@ -41,7 +43,7 @@ def compile_program(data: bytes, precision: str, bucket: int) -> bytes:
     """
     set_up_jax()
     start = time.perf_counter()
-    typed = rewrite_program(read_verified_program(data))
+    typed = rewrite_program(apply_choices(read_verified_program(data), choices))
     program = typed.program
     function: Callable[..., Any] = lower_function(typed, program.entry, {**LOWERINGS, **OPERATORS})
     if bucket != NO_BATCH:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from functools import partial
 from operator import or_
 
-from gradwire.ir.direction import PLAIN_CALLS
 from gradwire.ir.infer import FunctionInfo
 from gradwire.ir.program import Function, Node
 from gradwire.opset import OPS
@@ -34,6 +33,9 @@ from gradwire_server.program.sweeps import (
 )
 
 REACHES = Lattice(0, or_)
+
+PLAIN_CALLS = ("call", "checkpoint", "vmap")
+"""The ops whose operands are the parameters of their one function."""
 
 LOOPS = ("fori_loop", "map", "scan", "while_loop")
 

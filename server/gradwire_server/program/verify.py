@@ -10,7 +10,6 @@ from gradwire.ir.independence import check_batched_jacobians
 from gradwire_server.program.bounds import FunctionSize, measure_functions
 from gradwire_server.program.custom_rules import RuleBounds, check_custom_rules
 from gradwire_server.program.decode import decode_program
-from gradwire_server.program.differentiability import check_derivatives
 from gradwire_server.program.limits import ProgramLimits, exceeded
 
 _BOUNDLESS = ProgramLimits(**{field.name: sys.maxsize for field in fields(ProgramLimits)})
@@ -18,28 +17,23 @@ _BOUNDLESS = ProgramLimits(**{field.name: sys.maxsize for field in fields(Progra
 
 @dataclass(frozen=True, slots=True)
 class VerifiedProgram(TypedProgram):
-    """A program that may be compiled.
+    """A program that keeps the rules of the language and the bounds of the server.
 
     Attributes:
-        sizes: How large each of its functions is.
+        sizes: How large each of its functions is, with the least costly choice of all
+            that it leaves open.
     """
 
     sizes: tuple[FunctionSize, ...]
 
-    @property
-    def size(self) -> FunctionSize:
-        """How large the entry is."""
-        return self.sizes[self.program.entry]
-
 
 def verify_program(program: Program, limits: ProgramLimits | None = None) -> VerifiedProgram:
-    """Types a program and judges it.
+    """Types a program and judges it, but for what depends on the planner's choices.
 
     Raises:
         InvalidProgramError: a rule of the language is broken.
-        LimitExceededError: a bound is passed.
-        UnsupportedError: unknown op or opset, or an op is differentiated that
-            has no derivative.
+        LimitExceededError: a bound is passed, whatever is chosen.
+        UnsupportedError: unknown op or opset.
     """
     limits = limits or ProgramLimits()
     constants = sum(c.value.nbytes for f in program.functions for c in f.constants)
@@ -50,7 +44,6 @@ def verify_program(program: Program, limits: ProgramLimits | None = None) -> Ver
     sizes = measure_functions(typed, limits)
     check_custom_rules(functions, infos)
     RuleBounds(functions, infos, sizes, limits).check(program.entry)
-    check_derivatives(functions, infos, program.entry)
     check_batched_jacobians(functions, infos)
     return VerifiedProgram(program, infos, sizes)
 

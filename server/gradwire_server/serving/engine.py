@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gradwire.errors import InvalidProgramError, OverloadedError, Reason
 from gradwire.tensors import Array
 from gradwire.v1 import service_pb2 as pb
+from gradwire_server.planner.plan import plan_program
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.program.limits import exceeded
 from gradwire_server.program.verify import read_program
@@ -222,8 +223,9 @@ class Engine:
         """Returns the plan of a program; its bytes are checked if they are new."""
         held = self._plans.find_source(wanted.program, wanted.precision)
         if held is None:
-            typed = read_program(wanted.program, self._limits.program)
-            held = self._plans.hold(typed, wanted.precision, wanted.program)
+            limits = self._limits.program
+            planned = plan_program(read_program(wanted.program, limits), limits)
+            held = self._plans.hold(planned, wanted.precision, wanted.program)
         _note(held.plan, record)
         return held
 

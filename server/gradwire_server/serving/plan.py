@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from gradwire.ir import TypedProgram
 from gradwire.opset import FAMILIES, OPS
 from gradwire.tensors import TensorType
+from gradwire_server.planner.choices import Choice
+from gradwire_server.planner.plan import PlannedProgram
+from gradwire_server.program.bounds import FunctionSize
 from gradwire_server.program.canonical_form import canonical_bytes
 from gradwire_server.program.verify import VerifiedProgram
 
@@ -21,16 +24,6 @@ ID_LENGTH = 32
 
 NO_OPERATOR = "function"
 SEVERAL_OPERATORS = "several"
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One decision of the planner. See `Choice` in service.proto."""
-
-    function: int
-    node: int
-    name: str
-    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +40,9 @@ class Plan:
         mapped: For each input whether it has a batch axis.
         is_mapped: Whether any has.
         widest_bytes: Bytes of the largest tensor of the entry, of one sample.
-        choices: What was decided where the program left a choice.
+        choices: What was decided where the program left a choice. They are no part of
+            its identity: another choice is another way to the same results.
+        size: How large it is with these choices.
         operator: The derivative that it is about, for metrics and logs.
     """
 
@@ -61,17 +56,19 @@ class Plan:
     is_mapped: bool
     widest_bytes: int
     choices: tuple[Choice, ...]
+    size: FunctionSize
     operator: str
 
 
-def make_plan(typed: VerifiedProgram, precision: str, environment: str) -> Plan:
+def make_plan(planned: PlannedProgram, precision: str, environment: str) -> Plan:
     """Makes the plan of a program.
 
     Args:
-        typed: The program.
+        planned: The program and what was chosen for it.
         precision: One of ``gradwire.ir.precision.PRECISIONS``.
         environment: Names everything outside of it that can change its results.
     """
+    typed = planned.verified
     key = plan_key(canonical_bytes(typed), precision, environment)
     return Plan(
         id=hashlib.sha256(key).hexdigest()[:ID_LENGTH],
@@ -83,7 +80,8 @@ def make_plan(typed: VerifiedProgram, precision: str, environment: str) -> Plan:
         mapped=typed.program.mapped,
         is_mapped=any(typed.program.mapped),
         widest_bytes=max((t.nbytes for t in typed.entry.types.values()), default=0),
-        choices=collect_choices(typed),
+        choices=planned.choices,
+        size=planned.size,
         operator=name_operator(typed),
     )
 
@@ -93,22 +91,15 @@ def plan_key(program: bytes, precision: str, environment: str) -> bytes:
     return join_parts([b"gradwire plan 1", program, precision.encode(), environment.encode()])
 
 
+def executable_key(plan: Plan, bucket: int) -> bytes:
+    """Returns what names one executable of a plan: with the choices, and the rows of a batch."""
+    choices = [f"{c.function} {c.node} {c.name}={c.value}".encode() for c in plan.choices]
+    return join_parts([plan.key, str(bucket).encode(), *choices])
+
+
 def join_parts(parts: Sequence[bytes]) -> bytes:
     """Writes each part after its length."""
     return b"".join(struct.pack("<Q", len(part)) + part for part in parts)
-
-
-def collect_choices(typed: TypedProgram) -> tuple[Choice, ...]:
-    """Returns what was decided at each node of the program that leaves a choice."""
-    found = []
-    for index, (function, info) in enumerate(
-        zip(typed.program.functions, typed.infos, strict=True)
-    ):
-        for position, (node, call) in enumerate(zip(function.nodes, info.calls, strict=True)):
-            choose = OPS[node.op].choices
-            if choose is not None:
-                found += [Choice(index, position, *item) for item in sorted(choose(call).items())]
-    return tuple(found)
 
 
 def name_operator(typed: TypedProgram) -> str:

@@ -17,12 +17,12 @@ from functools import partial
 from gradwire.errors import PlanNotFoundError
 from gradwire.ir import encode_program
 from gradwire_server.compiler.compile import compile_program
-from gradwire_server.program.verify import VerifiedProgram
+from gradwire_server.planner.plan import PlannedProgram
 from gradwire_server.runtime.devices import environment
 from gradwire_server.runtime.executable import Executable, load_executable
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving.compile_pool import CompilePool
-from gradwire_server.serving.plan import Plan, join_parts, make_plan
+from gradwire_server.serving.plan import Plan, executable_key, make_plan
 
 _log = logging.getLogger(__name__)
 
@@ -143,15 +143,15 @@ class PlanCache:
             self.counts.hits += 1
             return held
 
-    def hold(self, typed: VerifiedProgram, precision: str, source: bytes) -> HeldPlan:
-        """Returns the plan of a checked program, new or held already.
+    def hold(self, planned: PlannedProgram, precision: str, source: bytes) -> HeldPlan:
+        """Returns the plan of a program, new or held already.
 
         Args:
-            typed: The program.
+            planned: The program and what was chosen for it.
             precision: The precision of matrix products.
             source: The bytes that it was read from.
         """
-        plan = make_plan(typed, precision, environment())
+        plan = make_plan(planned, precision, environment())
         with self._lock:
             held = self._held.get(plan.id)
             if held is not None and held.plan.key != plan.key:
@@ -216,14 +216,15 @@ class PlanCache:
 
     def _load_or_compile(self, plan: Plan, bucket: int) -> tuple[Executable, bool]:
         """Returns the executable, and whether it had to be compiled."""
-        key = join_parts([plan.key, str(bucket).encode()])
+        key = executable_key(plan, bucket)
         if self._store is not None and (data := self._store.read(key)) is not None:
             try:
                 return load_executable(data), False
             except Exception:  # noqa: BLE001 - whatever it is, compiling mends it
                 _log.exception("plan %s can't be loaded and is compiled again", plan.id)
                 self._store.remove(key)
-        data = compile_program(encode_program(plan.program.program), plan.precision, bucket)
+        program = encode_program(plan.program.program)
+        data = compile_program(program, plan.precision, bucket, plan.choices)
         if self._store is not None:
             self._store.write(key, data)
         return load_executable(data), True

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradwire.opset.trace_rules import estimate_is_exact
 from gradwire.tensors import TensorType
 from gradwire_server.compiler.derivatives.jacobians import jacobian_entry
 from gradwire_server.compiler.derivatives.point import Arrays, Point, at_point
@@ -27,7 +26,7 @@ from gradwire_server.compiler.lowering.core import JaxFunction, Lowering
 
 def _trace_estimate(f: JaxFunction, *operands: jax.Array, **attrs: Any) -> list[jax.Array]:
     point = at_point(f, operands, attrs)
-    if estimate_is_exact(point.layout, attrs):
+    if attrs["method"] == "exact":
         (values, aux), diagonal = _exact_diagonal(point, attrs["operator"])
         estimate = diagonal.sum()
         return [*values, estimate, jnp.zeros_like(estimate), *aux]
@@ -47,7 +46,7 @@ def _trace_estimate(f: JaxFunction, *operands: jax.Array, **attrs: Any) -> list[
 
 def _diagonal_estimate(f: JaxFunction, *operands: jax.Array, **attrs: Any) -> list[jax.Array]:
     point = at_point(f, operands, attrs)
-    if estimate_is_exact(point.layout, attrs):
+    if attrs["method"] == "exact":
         (values, aux), diagonal = _exact_diagonal(point, attrs["operator"])
         exact = _split(diagonal, point.layout.leaves)
         return [*values, *exact, *(jnp.zeros_like(x) for x in exact), *aux]

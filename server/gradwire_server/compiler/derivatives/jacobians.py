@@ -13,14 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from gradwire.opset.differentiation import (
+    AUTO,
     FORWARD,
     jacobian_dtype,
-    layout_mode,
     num_reverse,
     stacks_parts,
 )
 from gradwire.opset.rules import real_part
-from gradwire.opset.samples import BatchedLayout, divide_batch, parameter_mode, sample_mode
+from gradwire.opset.samples import BatchedLayout, divide_batch
 from gradwire.tensors import TensorType
 from gradwire_server.compiler.derivatives.point import Arrays, Point, at_point
 from gradwire_server.compiler.derivatives.sweeps import (
@@ -39,8 +39,7 @@ def _jacobian(
     f: JaxFunction, *operands: jax.Array, mode: str, chunk: int, holomorphic: bool, **attrs: Any
 ) -> list[jax.Array]:
     point = at_point(f, operands, attrs)
-    layout = point.layout
-    mode = layout_mode(layout, {"mode": mode, "holomorphic": holomorphic})
+    del holomorphic  # the mode was chosen by it
     values, aux, jacobians = jacobian_at(point, mode, chunk)
     return [*values, *jacobians, *aux]
 
@@ -141,6 +140,7 @@ def _batched_jacobian(
     *operands: jax.Array,
     mapped: tuple[int, ...],
     mode: str,
+    parameter_mode: str,
     chunk: int,
     holomorphic: bool,
     independent: bool,
@@ -150,23 +150,23 @@ def _batched_jacobian(
 
     Where samples don't mix, Σ_c ∂y[b]/∂x[c] eᵢ is the i-th column of block b
     alone, and Σ_c eⱼ ∂y[c]/∂x[b] its j-th row. ``independent`` was for the
-    checker.
+    check of independence, ``holomorphic`` for the choice of the modes.
     """
-    del independent
+    del independent, holomorphic
     point = at_point(f, operands, attrs)
     layout = point.layout
     batched = divide_batch(layout, {"mapped": mapped, **attrs})
-    asked = {"mode": mode, "holomorphic": holomorphic}
     values: Arrays = ()
     aux: Arrays = ()
     blocks: list[list[jax.Array]] = [[] for _ in layout.values]
     full: list[list[jax.Array]] = [[] for _ in layout.values]
     if batched.leaves:
         mine = _only(point, batched.mapped)
-        values, aux, blocks = _blocks(mine, batched, sample_mode(batched, asked), chunk)
+        values, aux, blocks = _blocks(mine, batched, mode, chunk)
     if batched.parameters:
         rest = _only(point, [not flag for flag in batched.mapped])
-        values, aux, flat = jacobian_at(rest, parameter_mode(batched, asked), chunk)
+        direction = mode if parameter_mode == AUTO else parameter_mode
+        values, aux, flat = jacobian_at(rest, direction, chunk)
         full = _rows(flat, len(batched.parameters))
     ordered = [
         (mine if flag else others).pop(0)

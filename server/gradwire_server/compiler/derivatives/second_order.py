@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradwire.opset.derivative_rules import hessian_mode
 from gradwire_server.compiler.derivatives.jacobians import jacobian_at
 from gradwire_server.compiler.derivatives.point import Arrays, Point, at_point
 from gradwire_server.compiler.derivatives.sweeps import (
@@ -22,15 +21,16 @@ Shared = tuple[Arrays, Arrays]
 """The values and aux, which all sweeps have in common."""
 
 
-def _hessian(f: JaxFunction, *operands: jax.Array, chunk: int, **attrs: Any) -> list[jax.Array]:
+def _hessian(
+    f: JaxFunction, *operands: jax.Array, inner_mode: str, chunk: int, **attrs: Any
+) -> list[jax.Array]:
     """Pushes unit vectors forward through the Jacobian, for a scalar the gradient."""
     point = at_point(f, operands, attrs)
     layout = point.layout
-    mode = hessian_mode(layout)
 
     def first_derivatives(*leaves: jax.Array) -> tuple[Arrays, Shared]:
         here = Point(point.function, leaves, (), layout)
-        values, aux, jacobians = jacobian_at(here, mode, 0)
+        values, aux, jacobians = jacobian_at(here, inner_mode, 0)
         return tuple(jacobians), (values, aux)
 
     def sweep(index: jax.Array) -> tuple[Shared, Arrays]:

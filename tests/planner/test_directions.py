@@ -1,4 +1,4 @@
-"""Which way functions with control ops can be differentiated, and what keeps samples apart."""
+"""Which way functions with control ops can be differentiated."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 
 from gradwire.errors import UnsupportedError
-from gradwire.ir.independence import prove_independent
 from gradwire.opset import OPS
 from programs import vector
 from sketch import Sketch, Value, op, several, total, type_of
 
 V = vector(3)
-
-# --- directions ----------------------------------------------------------------------
 
 
 def under(write: Callable[..., Any], name: str, outputs: int = 2, **attrs: Any) -> Sketch:
@@ -62,14 +59,13 @@ def test_a_loop_without_bound_has_no_reverse_mode(name: str, attrs: Any, around:
 def test_auto_takes_the_direction_that_there_is() -> None:
     """Forward for a loop without bound, even where reverse would take fewer sweeps."""
     for name in ("jacobian", "hessian"):
-        typed = under(lambda x, f: total(unbounded(x, f), 0), name).typed()
-        (call,) = typed.entry.calls
-        assert set(OPS[name].choices(call).values()) == {"forward"}  # type: ignore[misc]
+        (choice,) = under(lambda x, f: total(unbounded(x, f), 0), name).planned().choices
+        assert choice.value == "forward"
     bounded = under(
         lambda x, f: total(op("while_loop", x, functions=f, max_iterations=3), 0), "jacobian"
     )
-    (call,) = bounded.typed().entry.calls
-    assert OPS["jacobian"].choices(call) == {"mode": "reverse"}  # type: ignore[misc]
+    (choice,) = bounded.planned().choices
+    assert choice.value == "reverse"
 
 
 def test_a_loop_that_no_derivative_goes_through_closes_no_direction() -> None:
@@ -78,8 +74,8 @@ def test_a_loop_that_no_derivative_goes_through_closes_no_direction() -> None:
         lambda x, f: total(unbounded(op("stop_gradient", x), f) * x, 0),
         lambda x, f: total(op("floor", unbounded(op("floor", x), f)) * x, 0),
     ):
-        (call,) = under(write, "jacobian").typed().entry.calls
-        assert OPS["jacobian"].choices(call) == {"mode": "reverse"}  # type: ignore[misc]
+        (choice,) = under(write, "jacobian").planned().choices
+        assert choice.value == "reverse"
         under(write, "grad").typed()
 
 
@@ -186,72 +182,3 @@ def test_an_op_with_a_rule_of_its_own_in_a_loop(name: str) -> None:
         else:
             with pytest.raises(UnsupportedError, match="must not be in a loop"):
                 sketch.typed()
-
-
-# --- samples -------------------------------------------------------------------------
-
-BATCH = type_of(np.zeros((4, 3)))
-
-
-def apart(write: Callable[..., Any], axis: int = 0) -> bool:
-    """Whether a function of a (4, 3) batch is proved to keep samples apart."""
-    sketch = Sketch()
-    keep = sketch.add([BATCH], lambda x: op("sin", x))
-    mix = sketch.add([BATCH], lambda x: op("cumulative_sum", x, axis=0))
-    test = sketch.add([BATCH], lambda x: op("less", total(x, 0, 1), 9.0))
-    f = sketch.add([BATCH], lambda x: write(x, {"keep": keep, "mix": mix, "test": test}, sketch))
-    typed = sketch.typed()
-    return prove_independent(typed.program.functions, typed.infos, f, [axis]) is None
-
-
-@pytest.mark.parametrize("body", ["keep", "mix"])
-def test_choices_and_loops_keep_samples_apart_if_their_functions_do(body: str) -> None:
-    """One function that mixes is enough to lose the proof."""
-    wanted = body == "keep"
-
-    def cond(x: Value, f: dict[str, int], _: Sketch) -> Value:
-        large = op("less", total(x, 0, 1), 1.0)
-        return op("cond", large, x, functions=[f["keep"], f[body]])
-
-    assert apart(cond) == wanted
-    assert apart(lambda x, f, _: op("while_loop", x, functions=[f["test"], f[body]])) == wanted
-    assert (
-        apart(lambda x, f, _: op("scan", x, functions=[f[body]], num_carry=1, length=3)) == wanted
-    )
-
-
-def test_a_scan_over_samples_mixes_and_a_map_does_not() -> None:
-    """With the batch as the sequence; with it on another axis neither does."""
-    for name, attrs, wanted in (("map", {}, True), ("scan", {"num_carry": 0, "length": 4}, False)):
-        sketch = Sketch()
-        row = sketch.add([V], lambda x: op("cumulative_sum", x, axis=0))
-        f = sketch.add([BATCH], lambda x, n=name, a=attrs, r=row: op(n, x, functions=[r], **a))
-        typed = sketch.typed()
-        proof = prove_independent(typed.program.functions, typed.infos, f, [0])
-        assert (proof is None) == wanted
-    sketch = Sketch()
-    running = sketch.add([V, V], lambda h, x: h + op("sin", x))
-    f = sketch.add(
-        [BATCH],
-        lambda x: op("scan", np.zeros(3), x, functions=[running], num_carry=1, length=4),
-    )
-    typed = sketch.typed()
-    assert prove_independent(typed.program.functions, typed.infos, f, [0]) is not None
-    sketch = Sketch()
-    column = sketch.add([type_of(np.zeros(4))] * 2, lambda h, x: [h + op("sin", x), h * x])
-
-    def over_columns(x: Value) -> Value:
-        last, stack = several(
-            "scan",
-            total(x, 1),
-            op("matrix_transpose", x),
-            functions=[column],
-            outputs=2,
-            num_carry=1,
-            length=3,
-        )
-        return op("matrix_transpose", stack) * op("expand_dims", last, axis=(1,))
-
-    f = sketch.add([BATCH], over_columns)
-    typed = sketch.typed()
-    assert prove_independent(typed.program.functions, typed.infos, f, [0]) is None
