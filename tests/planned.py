@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from gradwire.ir import Program, TypedProgram
+from gradwire.ir import Program, TypedProgram, encode_program
 from gradwire_server.planner.choices import apply_choices
 from gradwire_server.planner.plan import PlannedProgram, plan_program
 from gradwire_server.program.limits import ProgramLimits
 from gradwire_server.program.verify import verify_program
+from gradwire_server.serving.plan import Plan, make_plan
 
 
 def judge(program: Program, limits: ProgramLimits | None = None) -> PlannedProgram:
@@ -16,5 +17,9 @@ def judge(program: Program, limits: ProgramLimits | None = None) -> PlannedProgr
 
 def settle(program: Program) -> TypedProgram:
     """Returns a program as it is compiled, with nothing left open."""
-    planned = judge(program)
-    return apply_choices(planned.verified, planned.choices)
+    return apply_choices(verify_program(program), judge(program).choices)
+
+
+def plan_of(program: Program, precision: str = "highest", environment: str = "here") -> Plan:
+    """Returns the plan that a server makes of a program."""
+    return make_plan(judge(program), encode_program(program), precision, environment)

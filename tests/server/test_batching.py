@@ -13,8 +13,8 @@ from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.program.limits import ProgramLimits
 from gradwire_server.serving import batching
 from gradwire_server.serving.batching import BatchLimits
-from gradwire_server.serving.plan import Plan, make_plan
-from planned import judge
+from gradwire_server.serving.plan import Plan
+from planned import plan_of
 from programs import function, node, program, vector
 
 WIDE = BatchLimits(2**20, 2**40, 0, ProgramLimits(max_tensor_bytes=2**60))
@@ -27,7 +27,7 @@ def _plan(*, mapped: bool = True) -> Plan:
         node("multiply", [0, 1], 2),
         results=[2],
     )
-    return make_plan(judge(program(body, mapped=[mapped, False])), "highest", "here")
+    return plan_of(program(body, mapped=[mapped, False]))
 
 
 PLAN = _plan()

@@ -11,15 +11,15 @@ from gradwire.tensors import FROM_WIRE, Array
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.serving.inputs import read_inputs
-from gradwire_server.serving.plan import Plan, make_plan
-from planned import judge
+from gradwire_server.serving.plan import Plan
+from planned import plan_of
 from programs import function, program, vector
 from serving import inputs
 
 
 def _plan(*shapes: Sequence[int], mapped: Sequence[bool] | None = None, dtype: Any = "f8") -> Plan:
     body = function([vector(*shape, dtype=dtype) for shape in shapes], results=[0])
-    return make_plan(judge(program(body, mapped=mapped)), "highest", "here")
+    return plan_of(program(body, mapped=mapped))
 
 
 def _array(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
@@ -90,7 +90,7 @@ def test_truth_values_are_0_or_1() -> None:
 def test_nothing_is_read_for_nothing() -> None:
     """A program without parameters has no inputs."""
     body = function([], results=[0], constants=[np.ones(2)])
-    plan = make_plan(judge(program(body)), "highest", "here")
+    plan = plan_of(program(body))
     assert read_inputs([], plan) == ([], NO_BATCH)
     with pytest.raises(InvalidInputError, match="must hold 0 arrays; got 1"):
         read_inputs([pb.Input()], plan)

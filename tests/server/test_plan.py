@@ -8,8 +8,8 @@ import pytest
 
 from gradwire.ir import Program
 from gradwire_server.planner.choices import Choice
-from gradwire_server.serving.plan import executable_key, join_parts, make_plan
-from planned import judge
+from gradwire_server.serving.plan import executable_key, join_parts
+from planned import plan_of
 from programs import function, node, program, vector
 
 
@@ -26,7 +26,7 @@ def _scaled(scale: float, name: str = "f", dtype: str = "float64") -> Program:
 
 
 def _key(source: Program, precision: str = "highest", environment: str = "here") -> bytes:
-    return make_plan(judge(source), precision, environment).key
+    return plan_of(source, precision, environment).key
 
 
 BASE = _scaled(0.0)
@@ -64,15 +64,15 @@ def test_parts_can_not_be_shifted() -> None:
 
 def test_the_id_is_a_hash_of_the_key() -> None:
     """So that it is the same after a restart."""
-    plan = make_plan(judge(BASE), "highest", "here")
+    plan = plan_of(BASE)
     assert plan.id == hashlib.sha256(plan.key).hexdigest()[:32]
 
 
 def test_a_plan_knows_its_types() -> None:
     """Of one sample, if it is mapped."""
-    plan = make_plan(judge(replace(BASE, mapped=(True, False))), "highest", "here")
+    plan = plan_of(replace(BASE, mapped=(True, False)))
     assert (plan.inputs, plan.outputs) == ((vector(3), vector(3)), (vector(3),))
-    assert (plan.mapped, plan.is_mapped, plan.widest_bytes) == ((True, False), True, 24)
+    assert (plan.mapped, plan.is_mapped, plan.planned.widest_bytes) == ((True, False), True, 24)
 
 
 def _operated(*ops: str, **attrs: str) -> Program:
@@ -91,9 +91,10 @@ def _shape_of(op: str, first: int) -> tuple[list[int], list[int]]:
 
 def test_choices_belong_to_the_executable() -> None:
     """The plan keeps its id under another planner, and its executables don't."""
-    plan = make_plan(judge(_operated("jacobian")), "highest", "here")
+    plan = plan_of(_operated("jacobian"))
     assert plan.choices == (Choice(1, 0, "mode", "reverse"),)
-    other = replace(plan, choices=(Choice(1, 0, "mode", "forward"),))
+    forward = (Choice(1, 0, "mode", "forward"),)
+    other = replace(plan, planned=replace(plan.planned, choices=forward))
     assert len({executable_key(plan, 8), executable_key(other, 8), executable_key(plan, 16)}) == 3
 
 
@@ -108,4 +109,4 @@ def test_choices_belong_to_the_executable() -> None:
 )
 def test_the_operator_is_named(source: Program, name: str) -> None:
     """By a word of a small vocabulary, which a metric can have as a label."""
-    assert make_plan(judge(source), "highest", "here").operator == name
+    assert plan_of(source).planned.operator == name

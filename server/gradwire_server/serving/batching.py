@@ -59,12 +59,12 @@ def check_size(plan: Plan, rows: int, limits: BatchLimits) -> None:
             raise exceeded("max_batch_rows", limits.max_batch_rows, rows)
         bucket = bucket_of(rows) if rows else 1
         for limit, allowed, got in (
-            ("max_tensor_elements", limits.program.max_tensor_elements, plan.size.widest),
-            ("max_tensor_bytes", limits.program.max_tensor_bytes, plan.widest_bytes),
+            ("max_tensor_elements", limits.program.max_tensor_elements, plan.planned.size.widest),
+            ("max_tensor_bytes", limits.program.max_tensor_bytes, plan.planned.widest_bytes),
             (
                 "max_window_elements",
                 limits.program.max_window_elements,
-                plan.size.window_elements,
+                plan.planned.size.window_elements,
             ),
         ):
             if bucket * got > allowed:

@@ -284,4 +284,4 @@ def _wait_for_all(
 
 def _note(plan: Plan, record: CallRecord) -> None:
     record.plan_id = plan.id
-    record.operator = plan.operator
+    record.operator = plan.planned.operator

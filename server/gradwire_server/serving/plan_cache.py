@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gradwire.errors import PlanNotFoundError
-from gradwire.ir import encode_program
 from gradwire_server.compiler.compile import compile_program
 from gradwire_server.planner.plan import PlannedProgram
 from gradwire_server.runtime.devices import environment
@@ -29,8 +28,8 @@ _log = logging.getLogger(__name__)
 _MAX_SOURCES = 4
 """Different bytes of one program, such as other names, that are remembered."""
 
-_TYPED_BYTES_PER_KEY_BYTE = 16
-"""The memory of a checked program per byte of its key; 9 to 14 were measured."""
+_PLAN_BYTES = 2**12
+"""The memory of a plan beside its key, of which the canonical form is a copy, and its bytes."""
 
 
 @dataclass(slots=True)
@@ -151,7 +150,7 @@ class PlanCache:
             precision: The precision of matrix products.
             source: The bytes that it was read from.
         """
-        plan = make_plan(planned, precision, environment())
+        plan = make_plan(planned, source, precision, environment())
         with self._lock:
             held = self._held.get(plan.id)
             if held is not None and held.plan.key != plan.key:
@@ -159,7 +158,7 @@ class PlanCache:
                 held = None
             if held is None:
                 held = self._held[plan.id] = HeldPlan(plan)
-                self._grow(held, _TYPED_BYTES_PER_KEY_BYTE * len(plan.key))
+                self._grow(held, _PLAN_BYTES + 2 * len(plan.key))
             self._held.move_to_end(plan.id)
             name = (source, precision)
             if name not in self._by_source and len(held.sources) < _MAX_SOURCES:
@@ -223,8 +222,7 @@ class PlanCache:
             except Exception:  # noqa: BLE001 - whatever it is, compiling mends it
                 _log.exception("plan %s can't be loaded and is compiled again", plan.id)
                 self._store.remove(key)
-        program = encode_program(plan.program.program)
-        data = compile_program(program, plan.precision, bucket, plan.choices)
+        data = compile_program(plan.program, plan.precision, bucket, plan.choices)
         if self._store is not None:
             self._store.write(key, data)
         return load_executable(data), True
