@@ -10,6 +10,7 @@
     ├── DeadlineError (TimeoutError)
     ├── UnavailableError (ConnectionError)
     ├── AuthenticationError (PermissionError)
+    ├── QuarantinedError (RuntimeError)    the program brings the server down
     ├── InternalError (RuntimeError)
     ├── PlanNotFoundError                  never leaves the client
     ├── TraceError (TypeError)             Python that can't become a program
@@ -133,6 +134,12 @@ class AuthenticationError(GradwireError, PermissionError):
     default_reason = Reason.ERROR_REASON_UNAUTHENTICATED
 
 
+class QuarantinedError(GradwireError, RuntimeError):
+    """The program has brought a process of the server down, which refuses it for a time."""
+
+    default_reason = Reason.ERROR_REASON_QUARANTINED
+
+
 class InternalError(GradwireError, RuntimeError):
     """The server is at fault; its log holds the cause under ``call_id``."""
 
@@ -204,6 +211,7 @@ REASONS: dict[Reason, ReasonRule] = {
     Reason.ERROR_REASON_STILL_COMPILING: ReasonRule("RESOURCE_EXHAUSTED", OverloadedError, True),
     Reason.ERROR_REASON_DEADLINE_EXCEEDED: ReasonRule("DEADLINE_EXCEEDED", DeadlineError),
     Reason.ERROR_REASON_DRAINING: ReasonRule("UNAVAILABLE", UnavailableError, True),
+    Reason.ERROR_REASON_QUARANTINED: ReasonRule("FAILED_PRECONDITION", QuarantinedError),
     Reason.ERROR_REASON_INTERNAL: ReasonRule("INTERNAL", InternalError),
     Reason.ERROR_REASON_UNAUTHENTICATED: ReasonRule("UNAUTHENTICATED", AuthenticationError),
 }

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -94,3 +95,38 @@ print(before, found, sys.getswitchinterval())
     before, during, after = map(float, run.stdout.split())
     assert during < before / 10
     assert after == before
+
+
+def test_a_caller_with_long_jobs_delays_no_other(release: threading.Event) -> None:
+    """The reserved thread takes no second job of a caller; the first of another goes there."""
+    pool, done = CompilePool(1, 10, reserved=1), []
+    for _ in range(3):
+        pool.submit(lambda: release.wait(30) and None, "a")
+    assert eventually(lambda: (pool.busy, pool.waiting) == (1, 2))
+    for number in range(2):
+        pool.submit(lambda number=number: done.append(number), "b")
+    assert eventually(lambda: done == [0, 1])
+    assert (pool.busy, pool.waiting) == (1, 2)
+    release.set()
+    assert eventually(lambda: pool.busy == pool.waiting == 0)
+    assert pool.stop(10)
+
+
+def test_callers_take_turns(release: threading.Event) -> None:
+    """Of two free threads one goes to the caller who has none at work, not to the first in line."""
+    pool, started = CompilePool(2, 10), queue.Queue()
+
+    def job(name: str) -> Callable[[], object]:
+        return lambda: (started.put(name), release.wait(30))
+
+    pool.submit(job("a"), "a")
+    assert started.get(timeout=10) == "a"
+    gate = threading.Event()
+    pool.submit(lambda: gate.wait(30), "c")
+    assert eventually(lambda: pool.busy == 2)
+    pool.submit(job("a"), "a")
+    pool.submit(job("b"), "b")
+    gate.set()
+    assert started.get(timeout=10) == "b"
+    release.set()
+    assert pool.stop(10)

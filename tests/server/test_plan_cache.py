@@ -69,7 +69,13 @@ def make() -> Iterator[Make]:
     ) -> PlanCache:
         made.append(CompilePool(workers, max_waiting))
         store = None if folder is None else Store(folder, MANY)
-        return PlanCache(made[-1], store, max_plans=max_plans, max_plan_bytes=max_plan_bytes)
+        return PlanCache(
+            made[-1],
+            store,
+            compiler.compile_program,
+            max_plans=max_plans,
+            max_plan_bytes=max_plan_bytes,
+        )
 
     yield build
     stopped = [workers.stop(60) for workers in made]

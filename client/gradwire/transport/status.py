@@ -19,6 +19,7 @@ from gradwire.errors import (
     InvalidProgramError,
     LimitExceededError,
     OverloadedError,
+    QuarantinedError,
     Reason,
     UnavailableError,
     UnsupportedError,
@@ -27,7 +28,8 @@ from gradwire.transport.retry import Failure
 from gradwire.v1 import error_pb2
 
 _OF_THE_SERVER = (
-    AuthenticationError, DeadlineError, InternalError, OverloadedError, UnavailableError,
+    AuthenticationError, DeadlineError, InternalError, OverloadedError, QuarantinedError,
+    UnavailableError,
 )  # fmt: skip
 """What depends on which server was asked: messages name it."""
 

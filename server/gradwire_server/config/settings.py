@@ -106,7 +106,12 @@ class Settings:
         platform: What the device must be, such as cpu or gpu; any for no such
             wish. JAX goes on without a GPU where it finds no driver.
         log_format: What the log is written in: text or json.
-        compile_workers: Programs that are compiled at the same time.
+        compile_workers: Programs that are compiled at the same time. Where processes
+            compile, one more is for callers with no other program at work, and one
+            process more is kept ready.
+        compile: Where programs are compiled: separate, in processes of their own,
+            which can be ended; in-process; or auto, which is separate unless
+            embedded.
         grace: Seconds that calls in flight are given when the server stops.
         drain_delay: Seconds for which a server that is told to stop still takes
             calls, while its health says that it doesn't: the time in which
@@ -145,6 +150,12 @@ class Settings:
             may be expected to wait for its turn. One that would wait longer is
             refused at once: half leaves time to run and to come back, and at
             overload nothing is computed that comes too late.
+        max_compile_seconds: How long a process may compile one program. Then it is
+            ended, and the program refused.
+        max_compile_bytes: Memory of a process that compiles, JAX's own 0.3 GB
+            included, where the system is Linux.
+        quarantine_seconds: For how long a program is refused that has brought two
+            compilers down, or passed a bound on compiling.
         max_waiting_compiles: Programs that wait for their turn to be compiled.
         max_plans: Plans that are held.
         max_plan_bytes: Memory of the plans that are held, as estimated. What
@@ -182,6 +193,7 @@ class Settings:
     platform: str = ANY
     log_format: str = "text"
     compile_workers: int = 2
+    compile: str = AUTO
     grace: float = 30.0
     drain_delay: float = 0.0
     replica_id: str = field(default_factory=_default_replica_id)
@@ -197,6 +209,9 @@ class Settings:
     max_abandoned_seconds: float = 60.0
     max_waiting_executions: int = 96
     max_wait_percent: int = 50
+    max_compile_seconds: float = 120.0
+    max_compile_bytes: int = 4 * 2**30
+    quarantine_seconds: float = 600.0
     max_waiting_compiles: int = 64
     max_plans: int = 1024
     max_plan_bytes: int = 2 * 2**30
@@ -221,6 +236,10 @@ class Settings:
                 raise SettingsError(f"`{name}` must be at most {MAX_SECONDS:g}; got {value}")
         if self.log_format not in ("text", "json"):
             raise SettingsError(f"`log_format` must be text or json; got {self.log_format!r}")
+        if self.compile not in (AUTO, "separate", "in-process"):
+            raise SettingsError(
+                f"`compile` must be separate, in-process or auto; got {self.compile!r}"
+            )
         if not 1 <= len(self.replica_id) <= 128:
             raise SettingsError(
                 f"`replica_id` must have 1 to 128 characters; got {len(self.replica_id)}"
@@ -246,6 +265,11 @@ class Settings:
     def listens_in_the_open(self) -> bool:
         """Whether others on the network can read what is sent here."""
         return not (self.tls_cert or _check_address("listen", self.listen))
+
+    @property
+    def compiles_apart(self) -> bool:
+        """Whether programs are compiled in processes of their own."""
+        return self.compile == "separate" or (self.compile == AUTO and not self.embedded)
 
     def limits(self) -> dict[str, float]:
         """Returns every bound by name."""

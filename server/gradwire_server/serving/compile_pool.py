@@ -1,13 +1,14 @@
-"""Threads that compile, with a bounded queue. What they do outlives who asked for it."""
+"""Threads that make executables, with a bounded queue. A job outlives the call that asks for it."""
 
 from __future__ import annotations
 
 import logging
-import queue
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from gradwire.errors import OverloadedError
 
@@ -22,25 +23,45 @@ _SWITCH_SECONDS = 5e-5
 the 99th percentile of small calls falls from 15 to 1.5 ms. Otherwise Python's own
 interval holds, for this one costs each small call a tenth of its time."""
 
-Job = Callable[[], object]
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    caller: str
+    run: Callable[[], object]
 
 
 class CompilePool:
-    """A fixed number of threads that take jobs in turn. A job must not raise."""
+    """A fixed number of threads that take jobs in turn. A job must not raise.
 
-    def __init__(self, count: int, max_waiting: int) -> None:
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    Each caller has the same right to a thread: of the jobs that wait, the first one of
+    a caller with the fewest at work is next.
+    """
+
+    def __init__(
+        self, count: int, max_waiting: int, *, reserved: int = 0, traces: bool = True
+    ) -> None:
+        """Starts the threads.
+
+        Args:
+            count: How many there are for all callers.
+            max_waiting: How many jobs may wait for one.
+            reserved: How many more there are for callers none of whose jobs is at work,
+                so that one with long jobs delays no other.
+            traces: Whether jobs compile in these threads, rather than wait for a process.
+        """
+        self._changed = threading.Condition()
+        self._queue: list[_Job] = []
+        self._at_work: Counter[str] = Counter()
         self._max_waiting = max_waiting
-        self._lock = threading.Lock()
-        self._waiting = 0
-        self._busy = 0
+        self._shared = count
+        self._traces = traces
         self._calm_seconds = sys.getswitchinterval()
         self._stopped = False
         before = threading.stack_size(_STACK_BYTES)
         try:
             self._threads = [
                 threading.Thread(target=self._work, name=f"compile-{number}", daemon=True)
-                for number in range(count)
+                for number in range(count + reserved)
             ]
             for thread in self._threads:
                 thread.start()
@@ -50,21 +71,26 @@ class CompilePool:
     @property
     def waiting(self) -> int:
         """The number of jobs that wait for a thread."""
-        return self._waiting
+        return len(self._queue)
 
     @property
     def busy(self) -> int:
         """The number of jobs that are being done."""
-        return self._busy
+        return self._at_work.total()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Callable[[], object], caller: str = "") -> None:
         """Has the job done as soon as a thread is free.
+
+        Args:
+            job: What to do.
+            caller: The name of the caller, whoever else waits for the result.
 
         Raises:
             OverloadedError: too many wait already.
         """
-        with self._lock:
-            if self._stopped or self._waiting >= self._max_waiting + self._idle():
+        with self._changed:
+            idle = max(self._shared - self.busy, 0)
+            if self._stopped or len(self._queue) >= self._max_waiting + idle:
                 raise OverloadedError(
                     f"`max_waiting_compiles` is {self._max_waiting} on this server, "
                     "and as many programs wait to be compiled",
@@ -73,41 +99,56 @@ class CompilePool:
                         "allowed": str(self._max_waiting),
                     },
                 )
-            self._waiting += 1
-            self._queue.put(job)
+            self._queue.append(_Job(caller, job))
+            self._changed.notify()
 
     def stop(self, seconds: float) -> bool:
         """Takes no new jobs, and waits until those being done are; drops the rest.
 
-        A compile can't be interrupted: returns False if one goes on.
+        Returns:
+            Whether all have ended. A compile in this process can't be interrupted.
         """
-        with self._lock:
+        with self._changed:
             self._stopped = True
-        for _ in self._threads:
-            self._queue.put(None)
+            self._queue.clear()
+            self._changed.notify_all()
         end = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(end - time.monotonic(), 0))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _idle(self) -> int:
-        return len(self._threads) - self._busy
+    def _next(self) -> _Job | None:
+        """Removes the job that is next from the queue, if there is a thread for it."""
+        job = min(self._queue, key=lambda job: self._at_work[job.caller], default=None)
+        if job is None or (self._at_work[job.caller] and self.busy >= self._shared):
+            return None
+        self._queue.remove(job)
+        return job
+
+    def _take(self) -> _Job | None:
+        """Waits for a job and counts it as one at work; returns None at the end."""
+        with self._changed:
+            job = None
+            while not self._stopped and (job := self._next()) is None:
+                self._changed.wait()
+            if job is not None:
+                self._count(job.caller, 1)
+            return job
 
     def _work(self) -> None:
-        while (job := self._queue.get()) is not None:
-            with self._lock:
-                self._waiting -= 1
-                if self._stopped:
-                    continue
-                self._count(1)
+        while (job := self._take()) is not None:
             try:
-                job()
+                job.run()
             except Exception:  # noqa: BLE001 - the thread must live on
                 _log.exception("a compile job failed in a way that nobody hears of")
             finally:
-                with self._lock:
-                    self._count(-1)
+                with self._changed:
+                    self._count(job.caller, -1)
+                    self._changed.notify_all()
 
-    def _count(self, change: int) -> None:
-        self._busy += change
-        sys.setswitchinterval(_SWITCH_SECONDS if self._busy else self._calm_seconds)
+    def _count(self, caller: str, change: int) -> None:
+        self._at_work[caller] += change
+        if not self._at_work[caller]:
+            del self._at_work[caller]
+        if self._traces:
+            sys.setswitchinterval(_SWITCH_SECONDS if self._at_work else self._calm_seconds)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
 from gradwire.errors import PlanNotFoundError
-from gradwire_server.compiler.compile import compile_program
+from gradwire_server.planner.choices import Choice
 from gradwire_server.planner.plan import PlannedProgram
 from gradwire_server.runtime.devices import environment
 from gradwire_server.runtime.executable import Executable, load_executable
@@ -24,6 +24,8 @@ from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.plan import Plan, executable_key, make_plan
 
 _log = logging.getLogger(__name__)
+
+Compile = Callable[[bytes, str, int, Sequence[Choice]], bytes]
 
 _MAX_SOURCES = 4
 """Different bytes of one program, such as other names, that are remembered."""
@@ -77,6 +79,7 @@ class PlanCache:
         self,
         workers: CompilePool,
         store: Store | None,
+        compile_program: Compile,
         *,
         max_plans: int,
         max_plan_bytes: int,
@@ -87,6 +90,8 @@ class PlanCache:
         Args:
             workers: The threads that compile.
             store: The executables on disk, if they are kept.
+            compile_program: Compiles, in this process or another; called as
+                ``compiler.compile.compile_program``.
             max_plans: Bounds the plans.
             max_plan_bytes: Bounds their memory, as estimated.
             note: Called with the bytes and precision of a program, and a
@@ -96,6 +101,7 @@ class PlanCache:
         self._note = note
         self._workers = workers
         self._store = store
+        self._compile = compile_program
         self._max_plans = max_plans
         self._max_bytes = max_plan_bytes
         self._lock = threading.Lock()
@@ -168,8 +174,13 @@ class PlanCache:
             self._evict(held)
             return held
 
-    def make_executable(self, held: HeldPlan, bucket: int) -> Future[Executable]:
+    def make_executable(self, held: HeldPlan, bucket: int, caller: str = "") -> Future[Executable]:
         """Starts to make an executable, unless it is there or on its way.
+
+        Args:
+            held: The plan.
+            bucket: The rows of a batch, or ``NO_BATCH``.
+            caller: Who asks for it; see ``CompilePool``.
 
         Raises:
             OverloadedError: too much waits to be compiled.
@@ -183,7 +194,7 @@ class PlanCache:
             making = held.making.get(bucket)
             if making is None:
                 making = Future()
-                self._workers.submit(partial(self._make, held, bucket, making))
+                self._workers.submit(partial(self._make, held, bucket, making), caller)
                 held.making[bucket] = making
             return making
 
@@ -222,7 +233,7 @@ class PlanCache:
             except Exception:  # noqa: BLE001 - whatever it is, compiling mends it
                 _log.exception("plan %s can't be loaded and is compiled again", plan.id)
                 self._store.remove(key)
-        data = compile_program(plan.program, plan.precision, bucket, plan.choices)
+        data = self._compile(plan.program, plan.precision, bucket, plan.choices)
         if self._store is not None:
             self._store.write(key, data)
         return load_executable(data), True

@@ -1,0 +1,205 @@
+"""Compilers in processes of their own: their answers, their bounds and their deaths."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradwire.errors import InvalidProgramError, LimitExceededError, QuarantinedError
+from gradwire.ir import encode_program
+from gradwire_server.program.batch import NO_BATCH
+from gradwire_server.runtime.executable import load_executable
+from gradwire_server.serving.compilers import CompilerProcesses
+from programs import chain, function, nested, node, program, vector
+from server_process import eventually
+
+SMALL = encode_program(program(chain("sin", 1, vector(3))))
+X = np.array([0.0, 0.5, 1.0])
+
+
+def slow() -> bytes:
+    """A program that takes a compiler many seconds: a derivative of order 6 of many nodes."""
+    functions = [chain("tanh", 48, vector())]
+    for level in range(6):
+        outer = node("grad", [0], 1, 2, functions=[level])
+        functions.append(function([vector()], outer, results=[2]))
+    return encode_program(program(*functions))
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., CompilerProcesses]]:
+    """Makes compilers that end with the test."""
+    made: list[CompilerProcesses] = []
+
+    def start(
+        count: int = 1, seconds: float = 120.0, max_bytes: int = 2**33, quarantine: float = 600.0
+    ) -> CompilerProcesses:
+        made.append(CompilerProcesses(count, seconds, max_bytes, quarantine))
+        return made[-1]
+
+    yield start
+    for compilers in made:
+        compilers.stop()
+
+
+def compile_with(compilers: CompilerProcesses, source: bytes) -> bytes:
+    return compilers.compile_program(source, "highest", NO_BATCH, ())
+
+
+def exists(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_another_process_compiles(make: Callable[..., CompilerProcesses]) -> None:
+    """What it answers is loaded here, and is right; an error keeps its type and its place."""
+    compilers = make()
+    (got,) = load_executable(compile_with(compilers, SMALL))([X])
+    np.testing.assert_allclose(got, np.sin(X), rtol=1e-15)
+    with pytest.raises(InvalidProgramError, match=r"`functions\[0\].nodes\[0\]` \(add\)"):
+        compile_with(compilers, encode_program(program(function([vector(3)], node("add", [0], 1),
+                                                                results=[1]))))  # fmt: skip
+    (pid,) = compilers.pids
+    assert pid != os.getpid()
+    assert (compilers.counts.started, compilers.counts.died, compilers.counts.killed) == (1, 0, 0)
+
+
+def test_a_compile_that_takes_too_long_is_ended(make: Callable[..., CompilerProcesses]) -> None:
+    """The error names the bound; the same program is refused at once, and another compiled."""
+    compilers = make(seconds=1.0)
+    for _ in range(2):
+        with pytest.raises(LimitExceededError, match="`max_compile_seconds` is 1 ") as caught:
+            compile_with(compilers, slow())
+        assert caught.value.metadata["limit"] == "max_compile_seconds"
+    assert compilers.counts.killed == 1
+    assert len(load_executable(compile_with(compilers, SMALL))([X])) == 1
+
+
+def test_a_compile_that_takes_too_much_memory_is_ended(
+    make: Callable[..., CompilerProcesses],
+) -> None:
+    """By the memory that its process takes."""
+    compilers = make(max_bytes=2**20)
+    with pytest.raises(LimitExceededError, match="`max_compile_bytes` is 1048576 ") as caught:
+        compile_with(compilers, slow())
+    assert caught.value.metadata["limit"] == "max_compile_bytes"
+
+
+def kill_each(compilers: CompilerProcesses, times: int) -> threading.Thread:
+    """Kills a compiler with SIGSEGV a while after it has begun to compile, so many times."""
+
+    def work() -> None:
+        killed: set[int] = set()
+        while len(killed) < times:
+            for pid in compilers.pids:
+                if pid not in killed and _cpu_seconds(pid) > 4:
+                    os.kill(pid, signal.SIGSEGV)
+                    killed.add(pid)
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_program_that_brings_compilers_down_is_quarantined(
+    make: Callable[..., CompilerProcesses],
+) -> None:
+    """After the second death, for a time; nothing else is, and nothing is started for it."""
+    compilers = make(quarantine=1.0)
+    killing = kill_each(compilers, 2)
+    with pytest.raises(QuarantinedError, match="SIGSEGV"):
+        compile_with(compilers, slow())
+    killing.join(60)
+    started = compilers.counts.started
+    with pytest.raises(QuarantinedError, match="refused for 1 s"):
+        compile_with(compilers, slow())
+    assert (compilers.counts.died, compilers.counts.started) == (2, started)
+    compile_with(compilers, SMALL)
+
+
+def test_a_program_whose_compiler_was_killed_gets_another(
+    make: Callable[..., CompilerProcesses],
+) -> None:
+    """It may have been killed for something else."""
+    compilers = make()
+    compile_with(compilers, SMALL)
+    (pid,) = compilers.pids
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: not exists(pid))
+    (got,) = load_executable(compile_with(compilers, SMALL))([X])
+    np.testing.assert_allclose(got, np.sin(X), rtol=1e-15)
+    assert compilers.counts.died == 1
+
+
+def test_one_more_than_compile_is_kept_ready(make: Callable[..., CompilerProcesses]) -> None:
+    """While one compiles for long, another's program finds a compiler."""
+    compilers = make(count=2)
+    compile_with(compilers, SMALL)
+    busy = threading.Thread(target=lambda: _ignore(compilers), daemon=True)
+    busy.start()
+    assert eventually(lambda: len(compilers.pids) == 2)
+    other = encode_program(nested("call", 2))
+    compile_with(compilers, other)
+    assert busy.is_alive()
+    compilers.stop()
+    busy.join(20)
+    assert not busy.is_alive()
+
+
+def _ignore(compilers: CompilerProcesses) -> None:
+    try:
+        compile_with(compilers, slow())
+    except Exception:  # noqa: BLE001 - it is killed
+        return
+
+
+OWNER = """
+import sys, time
+from gradwire_server.serving.compilers import CompilerProcesses
+compilers = CompilerProcesses(1, 60.0, 2**33, 1.0)
+print(compilers.pids[0], flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_no_compiler_outlives_its_server(compiles: bool, tmp_path: Path) -> None:
+    """Even one that compiles ends when the server has been killed."""
+    work = OWNER
+    if compiles:
+        (tmp_path / "program").write_bytes(slow())
+        work = work.replace(
+            "time.sleep(60)",
+            f"compilers.compile_program(open({str(tmp_path / 'program')!r}, 'rb').read(), "
+            "'highest', -1, ())",
+        )
+    command = [sys.executable, "-P", "-c", work]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        if compiles:
+            assert eventually(lambda: _cpu_seconds(pid) > 4)
+        assert exists(pid)
+        owner.kill()
+    assert eventually(lambda: not exists(pid))
