@@ -25,15 +25,15 @@ from gradwire_server.observability.tracing import open_spans
 from gradwire_server.rpc.admission.bounds import Admission, Bound
 from gradwire_server.rpc.admission.handler import AdmissionHandler
 from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
-from gradwire_server.rpc.auth.guard import CredentialError, Guard
+from gradwire_server.rpc.auth.guard import Guard
 from gradwire_server.rpc.health import Health
 from gradwire_server.rpc.info import describe_server
 from gradwire_server.rpc.server import make_grpc_server
 from gradwire_server.rpc.service import SERVICE_NAME, DerivativeService
 from gradwire_server.rpc.side_services import SideServices
 from gradwire_server.runtime import devices
-from gradwire_server.runtime.store import Store
-from gradwire_server.self_test import SelfTestError, run_self_test
+from gradwire_server.runtime.store import Store, open_store
+from gradwire_server.self_test import run_self_test
 from gradwire_server.serving.batching import BatchLimits
 from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.device_memory import DeviceMemory
@@ -42,8 +42,8 @@ from gradwire_server.serving.gate import Gate
 from gradwire_server.serving.lifecycle import Lifecycle, State
 from gradwire_server.serving.plan_cache import PlanCache
 from gradwire_server.serving.runs import Runs
-from gradwire_server.startup import StartError, open_recorder, open_store, set_up_device
-from gradwire_server.warmup import WarmError, prepare_records, read_records
+from gradwire_server.start_error import StartError
+from gradwire_server.warmup import open_recorder, prepare_records, read_records
 
 _log = logging.getLogger(__name__)
 
@@ -83,11 +83,8 @@ class App:
                 be used, or the device isn't of the platform asked for.
         """
         store, recorder = open_store(settings), open_recorder(settings)
-        try:
-            self._guard = Guard(settings)
-        except CredentialError as error:
-            raise StartError(str(error)) from error
-        set_up_device(settings)
+        self._guard = Guard(settings)
+        devices.set_up_device(settings.platform)
         self.settings = settings
         self.address = ""
         self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
@@ -154,12 +151,15 @@ class App:
                     self.settings.metrics, self._metrics_page, self._readiness_page
                 )
                 self._http.start()
-            records = [] if self.settings.warm_dir == OFF else read_records(self.settings)
+            records = read_records(self.settings)
             run_self_test()
             port = self._guard.add_port(self._server)
-        except (OSError, RuntimeError, SelfTestError, WarmError) as error:
+        except (OSError, RuntimeError) as error:
             self.stop(0.0)
             raise StartError(str(error)) from error
+        except StartError:
+            self.stop(0.0)
+            raise
         self.address = self.settings.listen
         if not self.address.startswith("unix:"):
             self.address = f"{self.address.rpartition(':')[0]}:{port}"

@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import build
 from gradwire_server.rpc.service import SERVICE_NAME
-from gradwire_server.startup import StartError
+from gradwire_server.start_error import StartError
 from programs import function, node, program, vector
 from server_process import eventually
 from serving import (
