@@ -22,6 +22,7 @@ from gradwire_server.observability.logs import log_calls
 from gradwire_server.observability.metrics import CONTENT_TYPE, Metrics
 from gradwire_server.observability.recorder import CallRecorder
 from gradwire_server.observability.tracing import open_spans
+from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.rpc.admission.bounds import Admission, Bound
 from gradwire_server.rpc.admission.handler import AdmissionHandler
 from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
@@ -87,6 +88,7 @@ class App:
         devices.set_up_device(settings.platform)
         self.settings = settings
         self.address = ""
+        self._watchdog = Watchdog()
         self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
         self.compile_pool = CompilePool(settings.compile_workers, settings.max_waiting_compiles)
         self.plans = PlanCache(
@@ -117,10 +119,14 @@ class App:
         self._http: HttpServer | None = None
         self._health = Health()
         self._side = SideServices(
-            self._health, [SERVICE_NAME], settings.max_side_calls, self._recorder.add
+            self._health,
+            [SERVICE_NAME],
+            settings.max_side_calls,
+            self._recorder.add,
+            self._watchdog,
         )
         self._threads = ThreadPoolExecutor(settings.max_calls, thread_name_prefix="call")
-        self._receive_timeouts = ReceiveTimeouts(settings.max_receive_seconds)
+        self._receive_timeouts = ReceiveTimeouts(settings.max_receive_seconds, self._watchdog)
         self._engine = self._make_engine()
         self._server = self._make_server(self._engine)
 
@@ -144,6 +150,7 @@ class App:
             StartError: an address can't be bound, a directory can't be read, or
                 the self-test fails.
         """
+        self._watchdog.start()
         try:
             self._set_health(_Health.NOT_SERVING)
             if self.settings.metrics != OFF:
@@ -198,7 +205,7 @@ class App:
         stopped.wait()
         self._threads.shutdown(wait=False)
         done = self.compile_pool.stop(_LAST_SECONDS)
-        self._receive_timeouts.stop()
+        self._watchdog.stop()
         self._runs.stop()
         self._side.stop()
         self._recorder.stop()

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.rpc import health
 from gradwire_server.rpc.admission.bounds import Admission, Bound
 from gradwire_server.rpc.admission.handler import AdmissionHandler
@@ -37,6 +38,7 @@ class SideServices:
         names: Sequence[str],
         max_calls: int,
         note: Callable[[CallRecord], None],
+        watchdog: Watchdog,
         silence: float = LONGEST_SILENCE_SECONDS,
     ) -> None:
         """Makes them, and the threads that work on their calls.
@@ -46,10 +48,11 @@ class SideServices:
             names: The other services, which reflection tells of.
             max_calls: How many calls may be inside.
             note: Called with the record of each call that is refused.
+            watchdog: Has the calls looked at whose message is missing.
             silence: How long a message may take to arrive, in seconds.
         """
         self._threads = ThreadPoolExecutor(max_calls, thread_name_prefix="side")
-        self._arrivals = ReceiveTimeouts(silence)
+        self._arrivals = ReceiveTimeouts(silence, watchdog)
         few = Bound(
             "max_side_calls",
             max_calls,
@@ -70,7 +73,6 @@ class SideServices:
     def stop(self) -> None:
         """Ends the threads, once the calls have ended."""
         self._threads.shutdown(wait=False)
-        self._arrivals.stop()
 
 
 class _Handlers(grpc.GenericRpcHandler):
