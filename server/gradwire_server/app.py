@@ -37,12 +37,12 @@ from gradwire_server.runtime.store import Store, open_store
 from gradwire_server.self_test import run_self_test
 from gradwire_server.serving.batching import BatchLimits
 from gradwire_server.serving.compile_pool import CompilePool
-from gradwire_server.serving.device_memory import DeviceMemory
 from gradwire_server.serving.engine import Engine
-from gradwire_server.serving.gate import Gate
 from gradwire_server.serving.lifecycle import Lifecycle, State
 from gradwire_server.serving.plan_cache import PlanCache
-from gradwire_server.serving.runs import Runs
+from gradwire_server.serving.scheduler.memory import DeviceMemory
+from gradwire_server.serving.scheduler.places import Gate
+from gradwire_server.serving.scheduler.runs import Runs
 from gradwire_server.start_error import StartError
 from gradwire_server.warmup import open_recorder, prepare_records, read_records
 

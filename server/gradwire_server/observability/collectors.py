@@ -10,10 +10,10 @@ from prometheus_client.registry import Collector
 from gradwire_server.runtime.devices import DeviceInfo
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving.compile_pool import CompilePool
-from gradwire_server.serving.gate import Gate
 from gradwire_server.serving.lifecycle import Lifecycle, State
 from gradwire_server.serving.plan_cache import PlanCache
-from gradwire_server.serving.runs import Runs
+from gradwire_server.serving.scheduler.places import Gate
+from gradwire_server.serving.scheduler.runs import Runs
 
 Reading = tuple[str, str, str, Callable[[], float]]
 """A value that is read when Prometheus asks: kind, name, documentation, how."""

@@ -21,12 +21,12 @@ from gradwire_server.serving import batching
 from gradwire_server.serving.batching import BatchLimits
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.deadline import Deadline, StillRunning
-from gradwire_server.serving.device_memory import DeviceMemory
-from gradwire_server.serving.gate import Gate
 from gradwire_server.serving.inputs import read_inputs
 from gradwire_server.serving.plan import Plan
 from gradwire_server.serving.plan_cache import HeldPlan, PlanCache
-from gradwire_server.serving.runs import Runs
+from gradwire_server.serving.scheduler.memory import DeviceMemory
+from gradwire_server.serving.scheduler.places import Gate
+from gradwire_server.serving.scheduler.runs import Runs
 
 _WAITING = "it waited for its turn to run"
 

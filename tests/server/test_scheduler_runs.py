@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from gradwire_server.serving.deadline import Deadline
-from gradwire_server.serving.runs import Runs
+from gradwire_server.serving.scheduler.runs import Runs
 from server_process import eventually
 
 

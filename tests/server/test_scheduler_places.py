@@ -10,7 +10,7 @@ import pytest
 
 from gradwire.errors import DeadlineError, OverloadedError
 from gradwire_server.serving.deadline import Deadline
-from gradwire_server.serving.gate import Gate
+from gradwire_server.serving.scheduler.places import Gate
 from server_process import eventually
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gradwire.errors import DeadlineError
 from gradwire_server.serving.deadline import Deadline
-from gradwire_server.serving.device_memory import DeviceMemory
+from gradwire_server.serving.scheduler.memory import DeviceMemory
 from programs import chain, program, vector
 from server_process import eventually
 from serving import inline, outputs, serving
