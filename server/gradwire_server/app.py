@@ -14,8 +14,8 @@ from gradwire_server.config.settings import OFF, Settings
 from gradwire_server.observability.collectors import (
     read_cache,
     read_calls,
-    read_executions,
     read_plans,
+    read_scheduler,
 )
 from gradwire_server.observability.http import HttpServer
 from gradwire_server.observability.logs import log_calls
@@ -40,9 +40,7 @@ from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.engine import Engine
 from gradwire_server.serving.lifecycle import Lifecycle, State
 from gradwire_server.serving.plan_cache import PlanCache
-from gradwire_server.serving.scheduler.memory import DeviceMemory
-from gradwire_server.serving.scheduler.places import Gate
-from gradwire_server.serving.scheduler.runs import Runs
+from gradwire_server.serving.scheduler import Scheduler
 from gradwire_server.start_error import StartError
 from gradwire_server.warmup import open_recorder, prepare_records, read_records
 
@@ -66,8 +64,7 @@ class App:
         lifecycle: Its state.
         plans: The plans that it holds.
         compile_pool: The threads that compile.
-        waiting_calls: The calls that wait for a compile.
-        memory: The device's, as the programs that run share it.
+        scheduler: Decides when programs run.
         metrics: What Prometheus can know of it.
         address: Where it serves, as a gRPC target; empty before it does.
     """
@@ -98,17 +95,8 @@ class App:
             max_plan_bytes=settings.max_plan_bytes,
             note=recorder.add if recorder else None,
         )
-        self._executions = Gate(
-            settings.max_executions,
-            settings.max_waiting_executions,
-            "max_waiting_executions",
-            settings.max_wait_percent,
-        )
         self._device_bytes = settings.max_device_bytes or devices.list_devices()[0].memory_bytes
-        self.memory = DeviceMemory(self._device_bytes)
-        self._runs = Runs(settings.max_executions, settings.max_abandoned_seconds, end)
-        calls = settings.max_waiting_calls
-        self.waiting_calls = Gate(calls, 0, "max_waiting_calls", allowed=calls)
+        self.scheduler = Scheduler(settings, self._device_bytes, self._watchdog, end)
         self.metrics = self._make_metrics(store)
         self._spans = open_spans(SERVICE_NAME, settings.replica_id)
         # The log comes last, since it says which trace a call belongs to.
@@ -138,7 +126,7 @@ class App:
     @property
     def is_stuck(self) -> bool:
         """Whether it is to end because programs that nobody waits for take all places."""
-        return self._runs.are_stuck
+        return self.scheduler.is_stuck
 
     def start(self, wanted: Callable[[], bool] = lambda: True) -> None:
         """Tests this installation, prepares recorded programs, then takes calls.
@@ -206,7 +194,6 @@ class App:
         self._threads.shutdown(wait=False)
         done = self.compile_pool.stop(_LAST_SECONDS)
         self._watchdog.stop()
-        self._runs.stop()
         self._side.stop()
         self._recorder.stop()
         if self._spans is not None:
@@ -230,16 +217,13 @@ class App:
         settings = self.settings
         return Engine(
             self.plans,
+            self.scheduler,
             BatchLimits(
                 settings.max_batch_rows,
                 settings.max_message_bytes,
                 self._device_bytes,
                 settings.program,
             ),
-            self._executions,
-            self.memory,
-            self._runs,
-            self.waiting_calls,
             settings.max_batch_sizes,
         )
 
@@ -254,8 +238,8 @@ class App:
         )
         handler = AdmissionHandler(
             service.handlers(),
-            _make_admission(settings, self._executions),
-            self._executions.expected_wait,
+            _make_admission(settings, self.scheduler),
+            self.scheduler.expected_wait,
             self._recorder.add,
             self._receive_timeouts,
             self._threads,
@@ -283,7 +267,7 @@ class App:
         settings = self.settings
         readings = [
             *read_calls(self.lifecycle, lambda: self._recorder.dropped),
-            *read_executions(self._executions, self.waiting_calls, self._runs),
+            *read_scheduler(self.scheduler),
             *read_plans(self.plans, self.compile_pool),
             *read_cache(store),
         ]
@@ -303,11 +287,11 @@ def build(settings: Settings, end: Callable[[], None] = lambda: None) -> App:
     return App(settings, end)
 
 
-def _make_admission(settings: Settings, executions: Gate) -> Admission:
+def _make_admission(settings: Settings, scheduler: Scheduler) -> Admission:
     computes = settings.max_executions + settings.max_waiting_executions
     crowded = Bound("max_wait_percent", settings.max_wait_percent, text="and calls wait for longer")
     return Admission(
         Bound("max_calls", settings.max_calls, settings.max_calls),
         {"Compute": Bound("max_waiting_executions", settings.max_waiting_executions, computes)},
-        {"Compute": lambda: crowded if executions.is_crowded() else None},
+        {"Compute": lambda: crowded if scheduler.is_crowded() else None},
     )

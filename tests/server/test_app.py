@@ -190,7 +190,7 @@ def test_what_is_in_flight_is_finished(tmp_path: Path) -> None:
         with compilers_blocked(app) as release, stub_to(app) as other:
             cos = program(function([vector(3)], node("cos", [0], 1), results=[1]))
             call = stub.Compute.future(inline(cos, X))
-            assert eventually(lambda: app.waiting_calls.inside == 1)
+            assert eventually(lambda: app.scheduler.waiting_for_compile == 1)
             stopping = threading.Thread(target=app.stop)
             stopping.start()
             assert eventually(lambda: app.lifecycle.state == "draining")

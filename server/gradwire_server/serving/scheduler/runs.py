@@ -9,21 +9,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from gradwire_server.process.background_log import BackgroundLog
+from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.serving.deadline import Deadline
 
-_log = logging.getLogger(__name__)
-
-_LOOKS = 8
-"""How often one looks within the time that runs may go on."""
+_CHECKS = 8
+"""How often the runs are looked at within the time that abandoned ones may go on."""
 
 
 @dataclass(eq=False, slots=True)
-class _Run:
-    """One run. It is abandoned from the moment when that is noticed."""
+class Run:
+    """One run of a plan, for a call. It is abandoned from the check that notices it."""
 
     deadline: Deadline
     plan_id: str
@@ -35,26 +34,28 @@ class Runs:
     """The runs of one server.
 
     Attributes:
-        are_stuck: Whether it has given up.
+        are_stuck: Whether all places were taken by abandoned runs for too long.
     """
 
-    def __init__(self, places: int, seconds: float, give_up: Callable[[], None]) -> None:
-        """Starts to look after them; ``stop`` ends that.
+    def __init__(
+        self, places: int, seconds: float, watchdog: Watchdog, give_up: Callable[[], None]
+    ) -> None:
+        """Makes an empty list.
 
         Args:
-            places: How many there may be at once.
+            places: How many runs there may be at once.
             seconds: How long all of them may go on without their callers.
-            give_up: Called once, when they have.
+            watchdog: Has the runs looked at while it runs.
+            give_up: Called once, from its thread, when they have. It must be quick.
         """
         self._places = places
         self._seconds = seconds
         self._give_up = give_up
         self.are_stuck = False
         self._lock = threading.Lock()
-        self._runs: set[_Run] = set()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="runs", daemon=True)
-        self._thread.start()
+        self._runs: set[Run] = set()
+        self._log = BackgroundLog(logging.getLogger(__name__))
+        watchdog.every(seconds / _CHECKS, self._check)
 
     @property
     def abandoned(self) -> int:
@@ -62,48 +63,45 @@ class Runs:
         with self._lock:
             return sum(run.deadline.is_over() for run in self._runs)
 
-    @contextmanager
-    def running(self, deadline: Deadline, plan_id: str, call_id: str) -> Iterator[None]:
-        """Holds one run of a plan, for a call."""
-        run = _Run(deadline, plan_id, call_id)
+    def add(self, run: Run) -> None:
+        """Notes a run that begins."""
         with self._lock:
             self._runs.add(run)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._runs.remove(run)
 
-    def stop(self) -> None:
-        """Looks after nothing any more."""
-        self._stopping.set()
+    def remove(self, run: Run) -> None:
+        """Forgets a run that has ended."""
+        with self._lock:
+            self._runs.remove(run)
 
-    def _work(self) -> None:
-        while not self._stopping.wait(self._seconds / _LOOKS):
-            if self._take_all_places():
-                _log.critical(
-                    "all %d places are taken by programs that go on without their callers: this "
-                    "server ends, for nothing else can stop them",
-                    self._places,
-                )
-                self.are_stuck = True
-                self._give_up()
-                return
+    def _check(self) -> None:
+        """Gives up if all places have been taken by abandoned runs for too long."""
+        if self.are_stuck or self._count_overdue() < self._places:
+            return
+        self._log.write(
+            logging.CRITICAL,
+            "all %d places are taken by programs that go on without their callers: this "
+            "server ends, for nothing else can stop them",
+            self._places,
+        )
+        self.are_stuck = True
+        self._give_up()
 
-    def _take_all_places(self) -> bool:
+    def _count_overdue(self) -> int:
+        """Counts the runs that have been abandoned for too long, and logs new ones."""
         now = time.monotonic()
         with self._lock:
             runs = list(self._runs)
-        late = 0
+        overdue = 0
         for run in runs:
             if not run.deadline.is_over():
                 continue
             if run.abandoned_at is None:
                 run.abandoned_at = now
-                _log.warning(
+                self._log.write(
+                    logging.WARNING,
                     "the plan %s of the call %r still runs, and nobody waits for it any more",
                     run.plan_id,
                     run.call_id,
                 )
-            late += now - run.abandoned_at >= self._seconds
-        return late >= self._places
+            overdue += now - run.abandoned_at >= self._seconds
+        return overdue
