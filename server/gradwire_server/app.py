@@ -29,9 +29,9 @@ from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
 from gradwire_server.rpc.auth.guard import Guard
 from gradwire_server.rpc.health import Health
 from gradwire_server.rpc.info import describe_server
+from gradwire_server.rpc.pools import SideServices
 from gradwire_server.rpc.server import make_grpc_server
 from gradwire_server.rpc.service import SERVICE_NAME, DerivativeService
-from gradwire_server.rpc.side_services import SideServices
 from gradwire_server.runtime import devices
 from gradwire_server.runtime.store import Store, open_store
 from gradwire_server.self_test import run_self_test

@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.rpc.health import Health
-from gradwire_server.rpc.side_services import SideServices
+from gradwire_server.rpc.pools import SideServices
 from gradwire_server.serving.call_record import CallRecord
 from programs import function, node, program, vector
 from server_process import eventually
