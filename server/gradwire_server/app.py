@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
-import grpc
 from grpc_health.v1 import health_pb2
 
 from gradwire_server.config.settings import OFF, Settings
@@ -23,13 +21,10 @@ from gradwire_server.observability.metrics import CONTENT_TYPE, Metrics
 from gradwire_server.observability.recorder import CallRecorder
 from gradwire_server.observability.tracing import open_spans
 from gradwire_server.process.watchdog import Watchdog
-from gradwire_server.rpc.admission.bounds import Admission, Bound
-from gradwire_server.rpc.admission.handler import AdmissionHandler
-from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
 from gradwire_server.rpc.auth.guard import Guard
 from gradwire_server.rpc.health import Health
 from gradwire_server.rpc.info import describe_server
-from gradwire_server.rpc.pools import SideServices
+from gradwire_server.rpc.pools import derivative_pool, side_pool
 from gradwire_server.rpc.server import make_grpc_server
 from gradwire_server.rpc.service import SERVICE_NAME, DerivativeService
 from gradwire_server.runtime import devices
@@ -106,17 +101,22 @@ class App:
         self._recorder = CallRecorder(observers)
         self._http: HttpServer | None = None
         self._health = Health()
-        self._side = SideServices(
-            self._health,
-            [SERVICE_NAME],
-            settings.max_side_calls,
-            self._recorder.add,
-            self._watchdog,
-        )
-        self._threads = ThreadPoolExecutor(settings.max_calls, thread_name_prefix="call")
-        self._receive_timeouts = ReceiveTimeouts(settings.max_receive_seconds, self._watchdog)
         self._engine = self._make_engine()
-        self._server = self._make_server(self._engine)
+        derivatives = DerivativeService(
+            self._engine,
+            self.lifecycle,
+            settings,
+            info=lambda: describe_server(settings),
+            note=self._recorder.add,
+        )
+        self._pools = [
+            derivative_pool(
+                derivatives, settings, self.scheduler, self._watchdog, self._recorder.add
+            ),
+            side_pool(self._health, settings, self._watchdog, self._recorder.add),
+        ]
+        interceptors = self._guard.interceptors(self._recorder.add)
+        self._server = make_grpc_server(settings, interceptors, self._pools)
 
     @property
     def metrics_url(self) -> str | None:
@@ -191,10 +191,10 @@ class App:
             time.sleep(_HOLD_SECONDS)
             self.lifecycle.release_refusals()
         stopped.wait()
-        self._threads.shutdown(wait=False)
+        for pool in self._pools:
+            pool.stop()
         done = self.compile_pool.stop(_LAST_SECONDS)
         self._watchdog.stop()
-        self._side.stop()
         self._recorder.stop()
         if self._spans is not None:
             self._spans.stop()
@@ -225,30 +225,6 @@ class App:
                 settings.program,
             ),
             settings.max_batch_sizes,
-        )
-
-    def _make_server(self, engine: Engine) -> grpc.Server:
-        settings = self.settings
-        service = DerivativeService(
-            engine,
-            self.lifecycle,
-            settings,
-            info=lambda: describe_server(settings),
-            note=self._recorder.add,
-        )
-        handler = AdmissionHandler(
-            service.handlers(),
-            _make_admission(settings, self.scheduler),
-            self.scheduler.expected_wait,
-            self._recorder.add,
-            self._receive_timeouts,
-            self._threads,
-        )
-        return make_grpc_server(
-            settings,
-            self._threads,
-            self._guard.interceptors(self._recorder.add),
-            (handler, self._side.handler),
         )
 
     def _set_health(self, status: int) -> None:
@@ -285,13 +261,3 @@ class App:
 def build(settings: Settings, end: Callable[[], None] = lambda: None) -> App:
     """Makes a server. See ``App``."""
     return App(settings, end)
-
-
-def _make_admission(settings: Settings, scheduler: Scheduler) -> Admission:
-    computes = settings.max_executions + settings.max_waiting_executions
-    crowded = Bound("max_wait_percent", settings.max_wait_percent, text="and calls wait for longer")
-    return Admission(
-        Bound("max_calls", settings.max_calls, settings.max_calls),
-        {"Compute": Bound("max_waiting_executions", settings.max_waiting_executions, computes)},
-        {"Compute": lambda: crowded if scheduler.is_crowded() else None},
-    )

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 
 from gradwire_server.config.settings import Settings
+from gradwire_server.rpc.admission.service_pool import ServicePool
 
 
 def make_grpc_server(
     settings: Settings,
-    threads: ThreadPoolExecutor,
     interceptors: list[grpc.ServerInterceptor],
-    handlers: Sequence[grpc.GenericRpcHandler],
+    pools: Sequence[ServicePool],
 ) -> grpc.Server:
     """Makes a server that has no port yet.
 
@@ -22,7 +22,7 @@ def make_grpc_server(
     have counted already, and never call these to count them out.
     """
     server = grpc.server(
-        threads,
+        ThreadPoolExecutor(1),  # starts none: all handlers name threads of their own
         interceptors=interceptors,
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -40,5 +40,5 @@ def make_grpc_server(
             ("grpc.keepalive_timeout_ms", 20_000),
         ],
     )
-    server.add_generic_rpc_handlers(tuple(handlers))
+    server.add_generic_rpc_handlers(tuple(pool.handler for pool in pools))
     return server
