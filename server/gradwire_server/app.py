@@ -6,9 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from grpc_health.v1 import health_pb2
-
-from gradwire_server.config.settings import OFF, Settings
+from gradwire_server.config.settings import Settings
 from gradwire_server.observability.collectors import (
     read_cache,
     read_calls,
@@ -17,38 +15,30 @@ from gradwire_server.observability.collectors import (
 )
 from gradwire_server.observability.http import HttpServer
 from gradwire_server.observability.logs import log_calls
-from gradwire_server.observability.metrics import CONTENT_TYPE, Metrics
+from gradwire_server.observability.metrics import Metrics
+from gradwire_server.observability.pages import metrics_page, readiness_page
 from gradwire_server.observability.recorder import CallRecorder
 from gradwire_server.observability.tracing import open_spans
 from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.rpc.auth.guard import Guard
 from gradwire_server.rpc.health import Health
-from gradwire_server.rpc.info import describe_server
 from gradwire_server.rpc.pools import derivative_pool, side_pool
-from gradwire_server.rpc.server import make_grpc_server
+from gradwire_server.rpc.server import GrpcServer
 from gradwire_server.rpc.service import SERVICE_NAME, DerivativeService
 from gradwire_server.runtime import devices
-from gradwire_server.runtime.store import Store, open_store
+from gradwire_server.runtime.store import open_store
 from gradwire_server.self_test import run_self_test
-from gradwire_server.serving.batching import BatchLimits
 from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.engine import Engine
-from gradwire_server.serving.lifecycle import Lifecycle, State
+from gradwire_server.serving.lifecycle import Lifecycle
 from gradwire_server.serving.plan_cache import PlanCache
 from gradwire_server.serving.scheduler import Scheduler
-from gradwire_server.start_error import StartError
 from gradwire_server.warmup import open_recorder, prepare_records, read_records
 
 _log = logging.getLogger(__name__)
 
 _LAST_SECONDS = 0.5
 """What a compile that nobody waits for gets at the end."""
-
-_HOLD_SECONDS = 0.05
-"""Long enough for those who call one after the other to make their next call, and
-for clients to hear that the server ends."""
-
-_Health = health_pb2.HealthCheckResponse
 
 
 class App:
@@ -69,59 +59,74 @@ class App:
 
         Args:
             settings: How it is to run.
-            end: Called when it is stuck, from another thread; it is to have it stopped.
+            end: Called when it is stuck, from another thread; it is to have it stopped, and
+                must not wait for that.
 
         Raises:
             StartError: the cache directory, or a certificate, key or token can't
                 be used, or the device isn't of the platform asked for.
         """
-        store, recorder = open_store(settings), open_recorder(settings)
-        self._guard = Guard(settings)
-        devices.set_up_device(settings.platform)
+        # What can fail comes first: no thread has been started by then.
+        store = open_store(settings)
+        program_recorder = open_recorder(settings)
+        guard = Guard(settings)
+        device = devices.set_up_device(settings.platform)
+        device_bytes = settings.max_device_bytes or device.memory_bytes
+
         self.settings = settings
         self.address = ""
         self._watchdog = Watchdog()
-        self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
+        self._recorder = CallRecorder()
+        note = self._recorder.add
+
+        # What computes, from the compiler to the engine.
         self.compile_pool = CompilePool(settings.compile_workers, settings.max_waiting_compiles)
         self.plans = PlanCache(
             self.compile_pool,
             store,
             max_plans=settings.max_plans,
             max_plan_bytes=settings.max_plan_bytes,
-            note=recorder.add if recorder else None,
+            note=program_recorder.add if program_recorder else None,
         )
-        self._device_bytes = settings.max_device_bytes or devices.list_devices()[0].memory_bytes
-        self.scheduler = Scheduler(settings, self._device_bytes, self._watchdog, end)
-        self.metrics = self._make_metrics(store)
-        self._spans = open_spans(SERVICE_NAME, settings.replica_id)
-        # The log comes last, since it says which trace a call belongs to.
-        observers = [self.metrics.observe, log_calls]
-        if self._spans is not None:
-            observers.insert(1, self._spans.observe)
-        self._recorder = CallRecorder(observers)
-        self._http: HttpServer | None = None
+        self.scheduler = Scheduler(settings, device_bytes, self._watchdog, end)
+        self._engine = Engine(self.plans, self.scheduler, settings, device_bytes)
+
+        # What is called over the network.
+        self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
         self._health = Health()
-        self._engine = self._make_engine()
-        derivatives = DerivativeService(
-            self._engine,
-            self.lifecycle,
-            settings,
-            info=lambda: describe_server(settings),
-            note=self._recorder.add,
-        )
-        self._pools = [
-            derivative_pool(
-                derivatives, settings, self.scheduler, self._watchdog, self._recorder.add
-            ),
-            side_pool(self._health, settings, self._watchdog, self._recorder.add),
+        derivatives = DerivativeService(self._engine, self.lifecycle, settings, note)
+        pools = [
+            derivative_pool(derivatives, settings, self.scheduler, self._watchdog, note),
+            side_pool(self._health, settings, self._watchdog, note),
         ]
-        interceptors = self._guard.interceptors(self._recorder.add)
-        self._server = make_grpc_server(settings, interceptors, self._pools)
+        self._server = GrpcServer(settings, guard, pools, self.lifecycle, self._health, note)
+
+        # What can be seen of it from outside.
+        self.metrics = Metrics(
+            readings=[
+                *read_calls(self.lifecycle, self._recorder),
+                *read_scheduler(self.scheduler),
+                *read_plans(self.plans, self.compile_pool),
+                *read_cache(store),
+            ],
+            devices=devices.list_devices,
+            limits=settings.limits(),
+            build={**devices.describe_build(), "replica": settings.replica_id},
+        )
+        self._spans = open_spans(SERVICE_NAME, settings.replica_id)
+        spans = [] if self._spans is None else [self._spans.observe]
+        # The log comes last, since it says which trace a call belongs to.
+        self._recorder.add_observers(self.metrics.observe, *spans, log_calls)
+        self._http = HttpServer(
+            settings.metrics,
+            metrics=metrics_page(self.metrics, self._recorder),
+            ready=readiness_page(self.lifecycle),
+        )
 
     @property
     def metrics_url(self) -> str | None:
         """Where metrics, liveness and readiness are served, if they are."""
-        return self._http.url if self._http else None
+        return self._http.url
 
     @property
     def is_stuck(self) -> bool:
@@ -138,32 +143,22 @@ class App:
             StartError: an address can't be bound, a directory can't be read, or
                 the self-test fails.
         """
-        self._watchdog.start()
         try:
-            self._set_health(_Health.NOT_SERVING)
-            if self.settings.metrics != OFF:
-                self._http = HttpServer(
-                    self.settings.metrics, self._metrics_page, self._readiness_page
-                )
-                self._http.start()
+            self._watchdog.start()
+            self._health.set_serving(False, SERVICE_NAME)
+            self._http.start()
             records = read_records(self.settings)
             run_self_test()
-            port = self._guard.add_port(self._server)
-        except (OSError, RuntimeError) as error:
-            self.stop(0.0)
-            raise StartError(str(error)) from error
-        except StartError:
+            self.address = self._server.bind()
+            self._server.start()  # and refuse calls, until the programs are ready
+            prepare_records(self._engine, records, self.settings, wanted)
+        except BaseException:
             self.stop(0.0)
             raise
-        self.address = self.settings.listen
-        if not self.address.startswith("unix:"):
-            self.address = f"{self.address.rpartition(':')[0]}:{port}"
-        self._server.start()  # and refuse calls, until the programs are ready
-        prepare_records(self._engine, records, self.settings, wanted)
         if not wanted():
             return
         self.lifecycle.serve()
-        self._set_health(_Health.SERVING)
+        self._health.set_serving(True, SERVICE_NAME)
         _log.info("serving on %s as %s", self.address, self.settings.replica_id)
 
     def stop(self, grace: float | None = None) -> bool:
@@ -175,32 +170,17 @@ class App:
         Returns:
             Whether nothing is being done any more. A compile goes on.
         """
-        serving = self.lifecycle.leave_rotation()
-        self._set_health(_Health.NOT_SERVING)
-        if serving:
+        was_serving = self.lifecycle.leave_rotation()
+        self._health.set_serving(False, SERVICE_NAME)
+        if was_serving:
             time.sleep(self.settings.drain_delay)
-        end = time.monotonic() + (self.settings.grace if grace is None else grace)
-        self.lifecycle.drain()
-        idle = self.lifecycle.wait_until_idle(max(end - time.monotonic(), 0.0))
-        if idle:
-            self.lifecycle.hold_refusals()
-            time.sleep(_HOLD_SECONDS)
-        stopped = self._server.stop(max(end - time.monotonic(), 0.0))
-        self._health.end_watches()
-        if idle:
-            time.sleep(_HOLD_SECONDS)
-            self.lifecycle.release_refusals()
-        stopped.wait()
-        for pool in self._pools:
-            pool.stop()
+        idle = self._server.stop(self.settings.grace if grace is None else grace)
         done = self.compile_pool.stop(_LAST_SECONDS)
         self._watchdog.stop()
         self._recorder.stop()
         if self._spans is not None:
             self._spans.stop()
-        if self._http is not None:
-            self._http.stop()
-            self._http = None
+        self._http.stop()
         _log.info("stopped")
         return idle and done
 
@@ -212,50 +192,6 @@ class App:
     def __exit__(self, *raised: object) -> None:
         """Stops it."""
         self.stop()
-
-    def _make_engine(self) -> Engine:
-        settings = self.settings
-        return Engine(
-            self.plans,
-            self.scheduler,
-            BatchLimits(
-                settings.max_batch_rows,
-                settings.max_message_bytes,
-                self._device_bytes,
-                settings.program,
-            ),
-            settings.max_batch_sizes,
-        )
-
-    def _set_health(self, status: int) -> None:
-        self._health.set(status, "", SERVICE_NAME)
-
-    def _metrics_page(self) -> tuple[int, str, bytes]:
-        self._recorder.flush()
-        return 200, CONTENT_TYPE, self.metrics.render()
-
-    def _readiness_page(self) -> tuple[int, str, bytes]:
-        state = self.lifecycle.state
-        code = 200 if state is State.SERVING else 503
-        return code, "text/plain; charset=utf-8", f"{state}\n".encode()
-
-    def _make_metrics(self, store: Store | None) -> Metrics:
-        settings = self.settings
-        readings = [
-            *read_calls(self.lifecycle, lambda: self._recorder.dropped),
-            *read_scheduler(self.scheduler),
-            *read_plans(self.plans, self.compile_pool),
-            *read_cache(store),
-        ]
-        device = devices.list_devices()[0]
-        build = {
-            "version": devices.server_version(),
-            **{name: version for name, version in devices.libraries().items() if name != "numpy"},
-            "platform": device.platform,
-            "device_kind": device.kind,
-            "replica": settings.replica_id,
-        }
-        return Metrics(readings, devices.list_devices, settings.limits(), build)
 
 
 def build(settings: Settings, end: Callable[[], None] = lambda: None) -> App:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gradwire_server.observability.recorder import CallRecorder
 from gradwire_server.runtime.devices import DeviceInfo
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving.compile_pool import CompilePool
@@ -71,7 +72,7 @@ class Readings(Collector):
         yield used
 
 
-def read_calls(lifecycle: Lifecycle, dropped: Callable[[], int]) -> list[Reading]:
+def read_calls(lifecycle: Lifecycle, recorder: CallRecorder) -> list[Reading]:
     """Lists what is known of the server's state and its calls in flight."""
     return [
         ("gauge", "gradwire_ready", "1 while calls are taken, else 0.",
@@ -83,7 +84,7 @@ def read_calls(lifecycle: Lifecycle, dropped: Callable[[], int]) -> list[Reading
         ("gauge", "gradwire_bytes_in_flight", "Bytes of the requests being worked on.",
          lambda: lifecycle.bytes_in_flight),
         ("counter", "gradwire_records_dropped", "Calls that are in no metric and no log.",
-         dropped),
+         lambda: recorder.dropped),
     ]  # fmt: skip
 
 

@@ -40,8 +40,8 @@ class DeviceInfo:
     used_bytes: int
 
 
-def set_up_device(platform: str) -> None:
-    """Has JAX find its device.
+def set_up_device(platform: str) -> DeviceInfo:
+    """Has JAX find its device; returns the first.
 
     Raises:
         DeviceError: there is none, or not of the platform asked for.
@@ -53,6 +53,7 @@ def set_up_device(platform: str) -> None:
             f"`platform` must be that of the device; got {platform!r}, and JAX has found "
             f"{device.platform!r} ({device.kind})"
         )
+    return device
 
 
 def list_devices() -> list[DeviceInfo]:
@@ -76,6 +77,17 @@ def server_version() -> str:
         return importlib.metadata.version("gradwire")
     except importlib.metadata.PackageNotFoundError:
         return "0"
+
+
+def describe_build() -> dict[str, str]:
+    """Names what computes: the versions, and the kind of the device."""
+    device = list_devices()[0]
+    return {
+        "version": server_version(),
+        **{name: version for name, version in libraries().items() if name != "numpy"},
+        "platform": device.platform,
+        "device_kind": device.kind,
+    }
 
 
 @functools.cache

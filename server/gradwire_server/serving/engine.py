@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gradwire.errors import InvalidProgramError, OverloadedError, Reason
 from gradwire.tensors import Array
 from gradwire.v1 import service_pb2 as pb
+from gradwire_server.config.settings import Settings
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.program.limits import exceeded
 from gradwire_server.program.verify import read_program
@@ -77,21 +78,23 @@ class Engine:
         self,
         plans: PlanCache,
         scheduler: Scheduler,
-        limits: BatchLimits,
-        max_batch_sizes: int,
+        settings: Settings,
+        device_bytes: int,
     ) -> None:
         """Makes an engine.
 
         Args:
             plans: The plans.
             scheduler: Decides when programs run.
-            limits: Bounds on a run.
-            max_batch_sizes: Bounds the sizes named in one preparation.
+            settings: Bounds on programs, runs and replies.
+            device_bytes: The device memory that one run may need; 0 for no bound.
         """
         self._plans = plans
         self._scheduler = scheduler
-        self._limits = limits
-        self._max_batch_sizes = max_batch_sizes
+        self._limits = BatchLimits(
+            settings.max_batch_rows, settings.max_message_bytes, device_bytes, settings.program
+        )
+        self._max_batch_sizes = settings.max_batch_sizes
 
     def prepare(self, wanted: Preparation, deadline: Deadline, record: CallRecord) -> Prepared:
         """Checks a program and has it compiled.
