@@ -33,6 +33,7 @@ def settings_in(folder: Path, **values: Any) -> Settings:
         "metrics": "off",
         "cache_dir": "off",
         "grace": 5.0,
+        "compile": "in-process",
         "replica_id": "test",
     }
     return Settings(**{**defaults, **values})

@@ -15,12 +15,13 @@ import numpy as np
 
 from gradwire.ir import Function, Node, Param, Program, encode_program
 from gradwire.tensors import TensorType
-from gradwire_server.compiler.compile import compile_program
 from gradwire_server.jax_setup import set_up_jax
 from gradwire_server.runtime.executable import load_executable
+from gradwire_server.serving.compilers import Compile
+from gradwire_server.start_error import StartError
 
 
-class SelfTestError(Exception):
+class SelfTestError(StartError):
     """This installation computes wrong numbers, or can't compute; the message says where."""
 
 
@@ -29,25 +30,33 @@ class _WrongNumberError(ArithmeticError):
 
 
 @functools.cache
-def run_self_test() -> None:
+def run_self_test(compile_program: Compile) -> None:
     """Runs every check, once in a process.
+
+    Args:
+        compile_program: What compiles for this server.
 
     Raises:
         SelfTestError: one of them failed.
     """
     set_up_jax()
     for check in CHECKS:
-        try:
-            with jax.default_matmul_precision("highest"):
-                check()
-        except Exception as error:
-            name = check.__name__.removeprefix("_").replace("_", " ")
-            wrong = isinstance(error, _WrongNumberError)
-            raise SelfTestError(
-                f"the self-test {'failed' if wrong else 'could not run'}: {name}: {error} "
-                f"(jax {jax.__version__} on {jax.devices()[0].device_kind})"
-                f"{'. This server would return wrong numbers' if wrong else ''}"
-            ) from error
+        _run(check)
+    _run(_what_is_compiled_can_be_loaded, compile_program)
+
+
+def _run(check: Callable[..., None], *arguments: object) -> None:
+    try:
+        with jax.default_matmul_precision("highest"):
+            check(*arguments)
+    except Exception as error:
+        name = check.__name__.removeprefix("_").replace("_", " ")
+        wrong = isinstance(error, _WrongNumberError)
+        raise SelfTestError(
+            f"the self-test {'failed' if wrong else 'could not run'}: {name}: {error} "
+            f"(jax {jax.__version__} on {jax.devices()[0].device_kind})"
+            f"{'. This server would return wrong numbers' if wrong else ''}"
+        ) from error
 
 
 def _expect(got: object, wanted: object, tolerance: float) -> None:
@@ -102,7 +111,7 @@ def _linear_algebra() -> None:
     _expect(jax.jit(jnp.linalg.eigvalsh)(a), [2.0] * (n - 1) + [2.0 + n], 1e-12)
 
 
-def _what_is_compiled_can_be_loaded() -> None:
+def _what_is_compiled_can_be_loaded(compile_program: Compile) -> None:
     """Through the same bytes as every program, and with LAPACK in them."""
     matrix = TensorType(np.dtype(np.float64), (3, 3))
     nodes = (Node("linalg.cholesky", (0,), (1,)), Node("matmul", (1, 1), (2,)))
@@ -121,6 +130,5 @@ CHECKS: tuple[Callable[[], None], ...] = (
     _mapped_equals_one_by_one,
     _second_derivatives,
     _linear_algebra,
-    _what_is_compiled_can_be_loaded,
 )
-"""The checks in order."""
+"""The checks of JAX in this process, in order."""

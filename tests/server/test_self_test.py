@@ -8,13 +8,14 @@ import pytest
 from gradwire_server import self_test as selftest
 from gradwire_server.app import build
 from gradwire_server.self_test import CHECKS, SelfTestError, run_self_test
-from gradwire_server.startup import StartError
+from gradwire_server.serving.compilers import CompilerInProcess
+from gradwire_server.start_error import StartError
 from serving import settings_in
 
 
 def test_this_installation_is_right() -> None:
     """The checks pass where the other tests are to mean something."""
-    run_self_test()
+    run_self_test(CompilerInProcess.compile_program)
     assert len(CHECKS) >= 6
 
 
@@ -38,7 +39,7 @@ def test_a_server_that_would_be_wrong_does_not_start(
     run_self_test.cache_clear()
     try:
         with pytest.raises(SelfTestError, match="the self-test failed: wrong sums: the error is"):
-            run_self_test()
+            run_self_test(CompilerInProcess.compile_program)
         app = build(settings_in(tmp_path, metrics="127.0.0.1:0"))
         with pytest.raises(StartError, match="This server would return wrong numbers"):
             app.start()
@@ -58,7 +59,7 @@ def test_a_check_that_crashes_is_not_called_a_wrong_number(monkeypatch: pytest.M
     run_self_test.cache_clear()
     try:
         with pytest.raises(SelfTestError, match="could not run: crash: no device") as caught:
-            run_self_test()
+            run_self_test(CompilerInProcess.compile_program)
         assert "wrong numbers" not in str(caught.value)
     finally:
         run_self_test.cache_clear()

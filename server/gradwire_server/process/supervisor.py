@@ -151,7 +151,9 @@ class Supervisor:
             while (code := _reap(child.process.pid)) is None:
                 for number in self._signals[passed:]:
                     passed += 1
-                    os.kill(child.process.pid, signal.SIGTERM if number != signal.SIGINT else number)
+                    os.kill(
+                        child.process.pid, signal.SIGTERM if number != signal.SIGINT else number
+                    )
                 ready, _, _ = select.select(sources, [], [], LOOK_SECONDS)
                 if wake in ready:
                     os.read(wake, 4096)

@@ -19,6 +19,7 @@ class CallRecord:
         attempt: 0 for the caller's first attempt at the call, then counting up.
         client: The caller's name and version, as it gave them.
         peer: Where the call came from, as gRPC has it.
+        caller: The name of the caller, for fairness between callers.
         parent: The headers of the trace that the call belongs to, if it does.
         trace_id: The trace, once it is known.
         started: On the clock of ``time.perf_counter``.
@@ -47,6 +48,7 @@ class CallRecord:
     attempt: int = 0
     client: str = ""
     peer: str = ""
+    caller: str = ""
     parent: dict[str, str] | None = None
     trace_id: str = ""
     started: float = field(default_factory=time.perf_counter)

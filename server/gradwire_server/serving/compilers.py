@@ -19,9 +19,10 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from gradwire.errors import (
     GradwireError,
@@ -39,6 +40,7 @@ from gradwire_server.compiler.protocol import (
     send_frame,
     write_request,
 )
+from gradwire_server.config.settings import Settings
 from gradwire_server.planner.choices import Choice
 
 _log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ _START_SECONDS = 60.0
 """A compiler imports JAX and finds its devices before it takes requests."""
 _LOOK_SECONDS = 0.05
 """How often time and memory of a compile are looked at."""
+RESERVED = 1
+"""Threads of the pool for callers none of whose programs is being compiled."""
 _TRIES = 2
 """A program whose compiler died gets another: it may have been killed for something else."""
 _MAX_REFUSED = 1024
@@ -60,6 +64,53 @@ class Counts:
     started: int = 0
     died: int = 0
     killed: int = 0
+
+
+Compile = Callable[[bytes, str, int, Sequence[Choice]], bytes]
+"""Program, precision, bucket and choices to an executable's bytes."""
+
+
+class Compilers(Protocol):
+    """Where programs are compiled."""
+
+    def compile_program(
+        self, program: bytes, precision: str, bucket: int, choices: Sequence[Choice]
+    ) -> bytes:
+        """Compiles as ``compiler.compile.compile_program`` does. Thread-safe."""
+
+    def stop(self) -> None:
+        """Ends what it has started."""
+
+
+def open_compilers(settings: Settings) -> Compilers:
+    """Returns what compiles, as the settings say."""
+    if not settings.compiles_apart:
+        return CompilerInProcess()
+    # One for each thread of the pool that asks, and one that is ready for the next.
+    count = settings.compile_workers + RESERVED + 1
+    return CompilerProcesses(
+        count,
+        settings.max_compile_seconds,
+        settings.max_compile_bytes,
+        settings.quarantine_seconds,
+    )
+
+
+class CompilerInProcess:
+    """Compiles in this process. A compile can't be interrupted, and may end the process."""
+
+    @staticmethod
+    def compile_program(
+        program: bytes, precision: str, bucket: int, choices: Sequence[Choice]
+    ) -> bytes:
+        """Compiles in the caller's thread. See ``compiler.compile.compile_program``."""
+        # Only here, since a server that compiles elsewhere has no use for the lowering.
+        from gradwire_server.compiler.compile import compile_program
+
+        return compile_program(program, precision, bucket, choices)
+
+    def stop(self) -> None:
+        """Does nothing: what compiles goes on."""
 
 
 class CompilerProcesses:
@@ -102,7 +153,7 @@ class CompilerProcesses:
     def compile_program(
         self, program: bytes, precision: str, bucket: int, choices: Sequence[Choice]
     ) -> bytes:
-        """Does what ``compiler.compile.compile_program`` does, in another process.
+        """Compiles in another process. See ``compiler.compile.compile_program``.
 
         Raises:
             LimitExceededError: it took too long, or too much memory.

@@ -9,23 +9,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
 from gradwire.errors import PlanNotFoundError
-from gradwire_server.planner.choices import Choice
 from gradwire_server.planner.plan import PlannedProgram
 from gradwire_server.runtime.devices import environment
 from gradwire_server.runtime.executable import Executable, load_executable
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving.compile_pool import CompilePool
+from gradwire_server.serving.compilers import Compile
 from gradwire_server.serving.plan import Plan, executable_key, make_plan
 
 _log = logging.getLogger(__name__)
 
-Compile = Callable[[bytes, str, int, Sequence[Choice]], bytes]
 
 _MAX_SOURCES = 4
 """Different bytes of one program, such as other names, that are remembered."""
