@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gradwire_server.start_error import StartError
+
 if TYPE_CHECKING:
     from gradwire_server.config.settings import Settings
 
@@ -70,7 +72,6 @@ def _serve(settings: Settings) -> int:
     from gradwire_server.app import build
     from gradwire_server.process.end import end_after, obey_signals
     from gradwire_server.process.parent import remove_socket_folder, watch_parent
-    from gradwire_server.startup import StartError
 
     # JAX says little of use below this. Set before its import, C++ would heed it, too.
     logging.getLogger("jax").setLevel(logging.WARNING)

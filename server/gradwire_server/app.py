@@ -5,56 +5,40 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
-import grpc
-from grpc_health.v1 import health_pb2
-
-from gradwire_server.config.settings import OFF, Settings
+from gradwire_server.config.settings import Settings
 from gradwire_server.observability.collectors import (
     read_cache,
     read_calls,
-    read_executions,
     read_plans,
+    read_scheduler,
 )
 from gradwire_server.observability.http import HttpServer
 from gradwire_server.observability.logs import log_calls
-from gradwire_server.observability.metrics import CONTENT_TYPE, Metrics
+from gradwire_server.observability.metrics import Metrics
+from gradwire_server.observability.pages import metrics_page, readiness_page
 from gradwire_server.observability.recorder import CallRecorder
 from gradwire_server.observability.tracing import open_spans
-from gradwire_server.rpc.admission.bounds import Admission, Bound
-from gradwire_server.rpc.admission.handler import AdmissionHandler
-from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
-from gradwire_server.rpc.auth.guard import CredentialError, Guard
+from gradwire_server.process.watchdog import Watchdog
+from gradwire_server.rpc.auth.guard import Guard
 from gradwire_server.rpc.health import Health
-from gradwire_server.rpc.info import describe_server
-from gradwire_server.rpc.server import make_grpc_server
+from gradwire_server.rpc.pools import derivative_pool, side_pool
+from gradwire_server.rpc.server import GrpcServer
 from gradwire_server.rpc.service import SERVICE_NAME, DerivativeService
-from gradwire_server.rpc.side_services import SideServices
 from gradwire_server.runtime import devices
-from gradwire_server.runtime.store import Store
-from gradwire_server.self_test import SelfTestError, run_self_test
-from gradwire_server.serving.batching import BatchLimits
+from gradwire_server.runtime.store import open_store
+from gradwire_server.self_test import run_self_test
 from gradwire_server.serving.compile_pool import CompilePool
-from gradwire_server.serving.device_memory import DeviceMemory
 from gradwire_server.serving.engine import Engine
-from gradwire_server.serving.gate import Gate
-from gradwire_server.serving.lifecycle import Lifecycle, State
+from gradwire_server.serving.lifecycle import Lifecycle
 from gradwire_server.serving.plan_cache import PlanCache
-from gradwire_server.serving.runs import Runs
-from gradwire_server.startup import StartError, open_recorder, open_store, set_up_device
-from gradwire_server.warmup import WarmError, prepare_records, read_records
+from gradwire_server.serving.scheduler import Scheduler
+from gradwire_server.warmup import open_recorder, prepare_records, read_records
 
 _log = logging.getLogger(__name__)
 
 _LAST_SECONDS = 0.5
 """What a compile that nobody waits for gets at the end."""
-
-_HOLD_SECONDS = 0.05
-"""Long enough for those who call one after the other to make their next call, and
-for clients to hear that the server ends."""
-
-_Health = health_pb2.HealthCheckResponse
 
 
 class App:
@@ -65,8 +49,7 @@ class App:
         lifecycle: Its state.
         plans: The plans that it holds.
         compile_pool: The threads that compile.
-        waiting_calls: The calls that wait for a compile.
-        memory: The device's, as the programs that run share it.
+        scheduler: Decides when programs run.
         metrics: What Prometheus can know of it.
         address: Where it serves, as a gRPC target; empty before it does.
     """
@@ -76,66 +59,79 @@ class App:
 
         Args:
             settings: How it is to run.
-            end: Called when it is stuck, from another thread; it is to have it stopped.
+            end: Called when it is stuck, from another thread; it is to have it stopped, and
+                must not wait for that.
 
         Raises:
             StartError: the cache directory, or a certificate, key or token can't
                 be used, or the device isn't of the platform asked for.
         """
-        store, recorder = open_store(settings), open_recorder(settings)
-        try:
-            self._guard = Guard(settings)
-        except CredentialError as error:
-            raise StartError(str(error)) from error
-        set_up_device(settings)
+        # What can fail comes first: no thread has been started by then.
+        store = open_store(settings)
+        program_recorder = open_recorder(settings)
+        guard = Guard(settings)
+        device = devices.set_up_device(settings.platform)
+        device_bytes = settings.max_device_bytes or device.memory_bytes
+
         self.settings = settings
         self.address = ""
-        self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
+        self._watchdog = Watchdog()
+        self._recorder = CallRecorder()
+        note = self._recorder.add
+
+        # What computes, from the compiler to the engine.
         self.compile_pool = CompilePool(settings.compile_workers, settings.max_waiting_compiles)
         self.plans = PlanCache(
             self.compile_pool,
             store,
             max_plans=settings.max_plans,
             max_plan_bytes=settings.max_plan_bytes,
-            note=recorder.add if recorder else None,
+            note=program_recorder.add if program_recorder else None,
         )
-        self._executions = Gate(
-            settings.max_executions,
-            settings.max_waiting_executions,
-            "max_waiting_executions",
-            settings.max_wait_percent,
-        )
-        self._device_bytes = settings.max_device_bytes or devices.list_devices()[0].memory_bytes
-        self.memory = DeviceMemory(self._device_bytes)
-        self._runs = Runs(settings.max_executions, settings.max_abandoned_seconds, end)
-        calls = settings.max_waiting_calls
-        self.waiting_calls = Gate(calls, 0, "max_waiting_calls", allowed=calls)
-        self.metrics = self._make_metrics(store)
-        self._spans = open_spans(SERVICE_NAME, settings.replica_id)
-        # The log comes last, since it says which trace a call belongs to.
-        observers = [self.metrics.observe, log_calls]
-        if self._spans is not None:
-            observers.insert(1, self._spans.observe)
-        self._recorder = CallRecorder(observers)
-        self._http: HttpServer | None = None
+        self.scheduler = Scheduler(settings, device_bytes, self._watchdog, end)
+        self._engine = Engine(self.plans, self.scheduler, settings, device_bytes)
+
+        # What is called over the network.
+        self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
         self._health = Health()
-        self._side = SideServices(
-            self._health, [SERVICE_NAME], settings.max_side_calls, self._recorder.add
+        derivatives = DerivativeService(self._engine, self.lifecycle, settings, note)
+        pools = [
+            derivative_pool(derivatives, settings, self.scheduler, self._watchdog, note),
+            side_pool(self._health, settings, self._watchdog, note),
+        ]
+        self._server = GrpcServer(settings, guard, pools, self.lifecycle, self._health, note)
+
+        # What can be seen of it from outside.
+        self.metrics = Metrics(
+            readings=[
+                *read_calls(self.lifecycle, self._recorder),
+                *read_scheduler(self.scheduler),
+                *read_plans(self.plans, self.compile_pool),
+                *read_cache(store),
+            ],
+            devices=devices.list_devices,
+            limits=settings.limits(),
+            build={**devices.describe_build(), "replica": settings.replica_id},
         )
-        self._threads = ThreadPoolExecutor(settings.max_calls, thread_name_prefix="call")
-        self._receive_timeouts = ReceiveTimeouts(settings.max_receive_seconds)
-        self._engine = self._make_engine()
-        self._server = self._make_server(self._engine)
+        self._spans = open_spans(SERVICE_NAME, settings.replica_id)
+        spans = [] if self._spans is None else [self._spans.observe]
+        # The log comes last, since it says which trace a call belongs to.
+        self._recorder.add_observers(self.metrics.observe, *spans, log_calls)
+        self._http = HttpServer(
+            settings.metrics,
+            metrics=metrics_page(self.metrics, self._recorder),
+            ready=readiness_page(self.lifecycle),
+        )
 
     @property
     def metrics_url(self) -> str | None:
         """Where metrics, liveness and readiness are served, if they are."""
-        return self._http.url if self._http else None
+        return self._http.url
 
     @property
     def is_stuck(self) -> bool:
         """Whether it is to end because programs that nobody waits for take all places."""
-        return self._runs.are_stuck
+        return self.scheduler.is_stuck
 
     def start(self, wanted: Callable[[], bool] = lambda: True) -> None:
         """Tests this installation, prepares recorded programs, then takes calls.
@@ -148,27 +144,21 @@ class App:
                 the self-test fails.
         """
         try:
-            self._set_health(_Health.NOT_SERVING)
-            if self.settings.metrics != OFF:
-                self._http = HttpServer(
-                    self.settings.metrics, self._metrics_page, self._readiness_page
-                )
-                self._http.start()
-            records = [] if self.settings.warm_dir == OFF else read_records(self.settings)
+            self._watchdog.start()
+            self._health.set_serving(False, SERVICE_NAME)
+            self._http.start()
+            records = read_records(self.settings)
             run_self_test()
-            port = self._guard.add_port(self._server)
-        except (OSError, RuntimeError, SelfTestError, WarmError) as error:
+            self.address = self._server.bind()
+            self._server.start()  # and refuse calls, until the programs are ready
+            prepare_records(self._engine, records, self.settings, wanted)
+        except BaseException:
             self.stop(0.0)
-            raise StartError(str(error)) from error
-        self.address = self.settings.listen
-        if not self.address.startswith("unix:"):
-            self.address = f"{self.address.rpartition(':')[0]}:{port}"
-        self._server.start()  # and refuse calls, until the programs are ready
-        prepare_records(self._engine, records, self.settings, wanted)
+            raise
         if not wanted():
             return
         self.lifecycle.serve()
-        self._set_health(_Health.SERVING)
+        self._health.set_serving(True, SERVICE_NAME)
         _log.info("serving on %s as %s", self.address, self.settings.replica_id)
 
     def stop(self, grace: float | None = None) -> bool:
@@ -180,33 +170,17 @@ class App:
         Returns:
             Whether nothing is being done any more. A compile goes on.
         """
-        serving = self.lifecycle.leave_rotation()
-        self._set_health(_Health.NOT_SERVING)
-        if serving:
+        was_serving = self.lifecycle.leave_rotation()
+        self._health.set_serving(False, SERVICE_NAME)
+        if was_serving:
             time.sleep(self.settings.drain_delay)
-        end = time.monotonic() + (self.settings.grace if grace is None else grace)
-        self.lifecycle.drain()
-        idle = self.lifecycle.wait_until_idle(max(end - time.monotonic(), 0.0))
-        if idle:
-            self.lifecycle.hold_refusals()
-            time.sleep(_HOLD_SECONDS)
-        stopped = self._server.stop(max(end - time.monotonic(), 0.0))
-        self._health.end_watches()
-        if idle:
-            time.sleep(_HOLD_SECONDS)
-            self.lifecycle.release_refusals()
-        stopped.wait()
-        self._threads.shutdown(wait=False)
+        idle = self._server.stop(self.settings.grace if grace is None else grace)
         done = self.compile_pool.stop(_LAST_SECONDS)
-        self._receive_timeouts.stop()
-        self._runs.stop()
-        self._side.stop()
+        self._watchdog.stop()
         self._recorder.stop()
         if self._spans is not None:
             self._spans.stop()
-        if self._http is not None:
-            self._http.stop()
-            self._http = None
+        self._http.stop()
         _log.info("stopped")
         return idle and done
 
@@ -219,88 +193,7 @@ class App:
         """Stops it."""
         self.stop()
 
-    def _make_engine(self) -> Engine:
-        settings = self.settings
-        return Engine(
-            self.plans,
-            BatchLimits(
-                settings.max_batch_rows,
-                settings.max_message_bytes,
-                self._device_bytes,
-                settings.program,
-            ),
-            self._executions,
-            self.memory,
-            self._runs,
-            self.waiting_calls,
-            settings.max_batch_sizes,
-        )
-
-    def _make_server(self, engine: Engine) -> grpc.Server:
-        settings = self.settings
-        service = DerivativeService(
-            engine,
-            self.lifecycle,
-            settings,
-            info=lambda: describe_server(settings),
-            note=self._recorder.add,
-        )
-        handler = AdmissionHandler(
-            service.handlers(),
-            _make_admission(settings, self._executions),
-            self._executions.expected_wait,
-            self._recorder.add,
-            self._receive_timeouts,
-            self._threads,
-        )
-        return make_grpc_server(
-            settings,
-            self._threads,
-            self._guard.interceptors(self._recorder.add),
-            (handler, self._side.handler),
-        )
-
-    def _set_health(self, status: int) -> None:
-        self._health.set(status, "", SERVICE_NAME)
-
-    def _metrics_page(self) -> tuple[int, str, bytes]:
-        self._recorder.flush()
-        return 200, CONTENT_TYPE, self.metrics.render()
-
-    def _readiness_page(self) -> tuple[int, str, bytes]:
-        state = self.lifecycle.state
-        code = 200 if state is State.SERVING else 503
-        return code, "text/plain; charset=utf-8", f"{state}\n".encode()
-
-    def _make_metrics(self, store: Store | None) -> Metrics:
-        settings = self.settings
-        readings = [
-            *read_calls(self.lifecycle, lambda: self._recorder.dropped),
-            *read_executions(self._executions, self.waiting_calls, self._runs),
-            *read_plans(self.plans, self.compile_pool),
-            *read_cache(store),
-        ]
-        device = devices.list_devices()[0]
-        build = {
-            "version": devices.server_version(),
-            **{name: version for name, version in devices.libraries().items() if name != "numpy"},
-            "platform": device.platform,
-            "device_kind": device.kind,
-            "replica": settings.replica_id,
-        }
-        return Metrics(readings, devices.list_devices, settings.limits(), build)
-
 
 def build(settings: Settings, end: Callable[[], None] = lambda: None) -> App:
     """Makes a server. See ``App``."""
     return App(settings, end)
-
-
-def _make_admission(settings: Settings, executions: Gate) -> Admission:
-    computes = settings.max_executions + settings.max_waiting_executions
-    crowded = Bound("max_wait_percent", settings.max_wait_percent, text="and calls wait for longer")
-    return Admission(
-        Bound("max_calls", settings.max_calls, settings.max_calls),
-        {"Compute": Bound("max_waiting_executions", settings.max_waiting_executions, computes)},
-        {"Compute": lambda: crowded if executions.is_crowded() else None},
-    )

@@ -11,6 +11,7 @@ import jaxlib.version
 import numpy as np
 
 from gradwire.errors import OutOfMemoryError
+from gradwire_server.start_error import StartError
 
 _REDUCE_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 _WRONG_REDUCTIONS = ((0, 10, 2), (0, 12))
@@ -19,8 +20,8 @@ that this server wasn't tried with. XLA aborts on flags that it doesn't know, so
 it is told only where it is known to listen: 0.10.2, 0.11.0, 0.11.1 and 0.11.2."""
 
 
-class DeviceError(Exception):
-    """JAX finds nothing to compute on; the message says what it was told."""
+class DeviceError(StartError):
+    """JAX finds nothing to compute on, or not what was asked for."""
 
 
 @functools.cache

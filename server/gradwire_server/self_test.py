@@ -18,9 +18,10 @@ from gradwire.tensors import TensorType
 from gradwire_server.compiler.compile import compile_program
 from gradwire_server.jax_setup import set_up_jax
 from gradwire_server.runtime.executable import load_executable
+from gradwire_server.start_error import StartError
 
 
-class SelfTestError(Exception):
+class SelfTestError(StartError):
     """This installation computes wrong numbers, or can't compute; the message says where."""
 
 

@@ -22,7 +22,7 @@ from google.protobuf.message import DecodeError
 
 from gradwire.errors import GradwireError
 from gradwire.v1 import service_pb2 as pb
-from gradwire_server.config.settings import Settings
+from gradwire_server.config.settings import OFF, Settings
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.rpc import messages as requests
 from gradwire_server.rpc.message_limits import check_items
@@ -30,6 +30,7 @@ from gradwire_server.serving import batching
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.deadline import Deadline
 from gradwire_server.serving.engine import Engine, Preparation
+from gradwire_server.start_error import StartError
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ _TEMPORARY = ".writing-"
 _PROGRESS_SECONDS = 5.0
 
 
-class WarmError(Exception):
+class WarmError(StartError):
     """A directory can't be used; the message names the setting."""
 
 
@@ -101,12 +102,25 @@ class ProgramRecorder:
         return fits
 
 
+def open_recorder(settings: Settings) -> ProgramRecorder | None:
+    """Opens the folder in which programs are recorded; None if none are to be.
+
+    Raises:
+        WarmError: it can't be used.
+    """
+    return None if settings.record_dir == OFF else ProgramRecorder(settings)
+
+
 def read_records(settings: Settings) -> list[Preparation]:
-    """Reads the programs in ``warm_dir``. What can't be read is left out, with a warning.
+    """Reads the programs in ``warm_dir``; there are none if it is off.
+
+    What can't be read is left out, with a warning.
 
     Raises:
         WarmError: it isn't a directory that can be read.
     """
+    if settings.warm_dir == OFF:
+        return []
     try:
         paths = _list(Path(settings.warm_dir).expanduser())
     except (OSError, RuntimeError) as error:

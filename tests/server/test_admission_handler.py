@@ -1,4 +1,4 @@
-"""The door in front of a real server: who is refused, and what a refusal leaves behind."""
+"""Admission to a real server: which calls are refused, and what a refusal leaves behind."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_message_that_takes_too_long_is_not_waited_for(tmp_path: Path) -> None
 
 
 def test_health_answers_while_the_server_is_full(tmp_path: Path) -> None:
-    """Its threads are not those of the calls, and the door is not in its way."""
+    """Its threads are not those of the calls, nor are its bounds."""
     with serving(tmp_path, max_calls=2) as (app, stub), compilers_blocked(app) as release:
         inside = [stub.Prepare.future(prepare_request(SIN)) for _ in range(2)]
         assert eventually(lambda: app.lifecycle.calls == 2)

@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import build
 from gradwire_server.rpc.service import SERVICE_NAME
-from gradwire_server.startup import StartError
+from gradwire_server.start_error import StartError
 from programs import function, node, program, vector
 from server_process import eventually
 from serving import (
@@ -190,7 +190,7 @@ def test_what_is_in_flight_is_finished(tmp_path: Path) -> None:
         with compilers_blocked(app) as release, stub_to(app) as other:
             cos = program(function([vector(3)], node("cos", [0], 1), results=[1]))
             call = stub.Compute.future(inline(cos, X))
-            assert eventually(lambda: app.waiting_calls.inside == 1)
+            assert eventually(lambda: app.scheduler.waiting_for_compile == 1)
             stopping = threading.Thread(target=app.stop)
             stopping.start()
             assert eventually(lambda: app.lifecycle.state == "draining")

@@ -16,7 +16,7 @@ from gradwire_server.rpc.auth.guard import (
     find_problem,
     read_tokens,
 )
-from gradwire_server.startup import StartError
+from gradwire_server.start_error import StartError
 from secured import TOKEN, write_tokens
 from serving import settings_in
 

@@ -19,6 +19,7 @@ from gradwire_server.observability.logs import FIELDS, JsonFormatter, TextFormat
 from gradwire_server.observability.metrics import OVERLOAD_LIMITS, Metrics
 from gradwire_server.runtime.devices import DeviceInfo
 from gradwire_server.serving.call_record import STAGES, CallRecord
+from gradwire_server.start_error import StartError
 from programs import function, node, program, vector
 from serving import inline, inputs, prepare_request, refused, serving
 
@@ -247,14 +248,25 @@ def test_silent_connections_do_not_stop_the_monitor() -> None:
 
 
 def test_an_address_in_use_is_an_error() -> None:
-    """When the monitor is made, not later."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as other,
-        pytest.raises(OSError, match=r"`metrics` must be .* got .127\.0\.0\.1:\d+. .*in use"),
-    ):
-        HttpServer(
+    """When the monitor starts, not later; and it can be stopped all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monitor = HttpServer(
             f"127.0.0.1:{other.getsockname()[1]}", lambda: (0, "", b""), lambda: (0, "", b"")
         )
+        with pytest.raises(
+            StartError, match=r"`metrics` must be .* got .127\.0\.0\.1:\d+. .*in use"
+        ):
+            monitor.start()
+        assert monitor.url is None
+        monitor.stop()
+
+
+def test_a_monitor_that_is_off_answers_nowhere() -> None:
+    """It starts and stops as others do."""
+    monitor = HttpServer("off", lambda: (0, "", b""), lambda: (0, "", b""))
+    monitor.start()
+    assert monitor.url is None
+    monitor.stop()
 
 
 def _formatted(formatter: logging.Formatter, caplog: pytest.LogCaptureFixture) -> list[str]:

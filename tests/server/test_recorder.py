@@ -126,3 +126,15 @@ def test_a_flush_tells_of_what_came_during_another_round() -> None:
     assert told.flush(10)
     assert seen == ["first", "second"]
     told.stop()
+
+
+def test_observers_may_come_later() -> None:
+    """After those that there are, in their order; they are told of what ends from then on."""
+    seen: list[str] = []
+    told = CallRecorder([lambda records: seen.append("first")])
+    told.add(CallRecord("before"))
+    assert told.flush()
+    told.add_observers(lambda records: seen.append("second"), lambda records: seen.append("third"))
+    told.add(CallRecord("after"))
+    told.stop()
+    assert seen == ["first", "first", "second", "third"]

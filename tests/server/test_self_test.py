@@ -8,7 +8,7 @@ import pytest
 from gradwire_server import self_test as selftest
 from gradwire_server.app import build
 from gradwire_server.self_test import CHECKS, SelfTestError, run_self_test
-from gradwire_server.startup import StartError
+from gradwire_server.start_error import StartError
 from serving import settings_in
 
 

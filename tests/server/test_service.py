@@ -278,7 +278,7 @@ def test_a_caller_who_hangs_up_frees_his_thread(app: App, stub: Stub) -> None:
     source = program(function([vector(3)], node("log1p", [0], 1), results=[1]))
     with compilers_blocked(app):
         call = stub.Prepare.future(prepare_request(source))
-        assert eventually(lambda: app.waiting_calls.inside == 1)
+        assert eventually(lambda: app.scheduler.waiting_for_compile == 1)
         call.cancel()
         assert eventually(lambda: app.lifecycle.calls == 0)
 
@@ -397,7 +397,7 @@ def test_waiting_for_compiles_is_bounded(tmp_path: Path) -> None:
         stub.Prepare(prepare_request(SIN))
         with compilers_blocked(app) as release:
             waiting = stub.Prepare.future(prepare_request(cos))
-            assert eventually(lambda: app.waiting_calls.inside == 1)
+            assert eventually(lambda: app.scheduler.waiting_for_compile == 1)
             with refused("OVERLOADED") as caught:
                 stub.Prepare(prepare_request(cos))
             assert "`max_waiting_calls` is 1 on this server" in caught.value.details()

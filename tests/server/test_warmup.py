@@ -21,7 +21,7 @@ from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import App, build
 from gradwire_server.config.settings import Settings
 from gradwire_server.program.batch import NO_BATCH
-from gradwire_server.startup import StartError
+from gradwire_server.start_error import StartError
 from gradwire_server.warmup import ProgramRecorder, read_records
 from programs import chain, function, node, program, vector
 from server_process import eventually

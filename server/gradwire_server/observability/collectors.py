@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gradwire_server.observability.recorder import CallRecorder
 from gradwire_server.runtime.devices import DeviceInfo
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving.compile_pool import CompilePool
-from gradwire_server.serving.gate import Gate
 from gradwire_server.serving.lifecycle import Lifecycle, State
 from gradwire_server.serving.plan_cache import PlanCache
-from gradwire_server.serving.runs import Runs
+from gradwire_server.serving.scheduler import Scheduler
 
 Reading = tuple[str, str, str, Callable[[], float]]
 """A value that is read when Prometheus asks: kind, name, documentation, how."""
@@ -72,7 +72,7 @@ class Readings(Collector):
         yield used
 
 
-def read_calls(lifecycle: Lifecycle, dropped: Callable[[], int]) -> list[Reading]:
+def read_calls(lifecycle: Lifecycle, recorder: CallRecorder) -> list[Reading]:
     """Lists what is known of the server's state and its calls in flight."""
     return [
         ("gauge", "gradwire_ready", "1 while calls are taken, else 0.",
@@ -84,23 +84,23 @@ def read_calls(lifecycle: Lifecycle, dropped: Callable[[], int]) -> list[Reading
         ("gauge", "gradwire_bytes_in_flight", "Bytes of the requests being worked on.",
          lambda: lifecycle.bytes_in_flight),
         ("counter", "gradwire_records_dropped", "Calls that are in no metric and no log.",
-         dropped),
+         lambda: recorder.dropped),
     ]  # fmt: skip
 
 
-def read_executions(executions: Gate, waiting: Gate, runs: Runs) -> list[Reading]:
+def read_scheduler(scheduler: Scheduler) -> list[Reading]:
     """Lists what is known of the programs that run, and of the calls that wait to."""
     return [
         ("gauge", "gradwire_executions_running", "Programs that run.",
-         lambda: executions.inside),
+         lambda: scheduler.running),
         ("gauge", "gradwire_executions_waiting", "Programs that wait for their turn to run.",
-         lambda: executions.waiting),
+         lambda: scheduler.waiting),
         ("gauge", "gradwire_executions_abandoned", "Programs that run without a caller.",
-         lambda: runs.abandoned),
+         lambda: scheduler.abandoned),
         ("gauge", "gradwire_calls_waiting", "Calls that wait for a compile.",
-         lambda: waiting.inside),
+         lambda: scheduler.waiting_for_compile),
         ("counter", "gradwire_device_busy_seconds", "Time with at least one program running.",
-         lambda: executions.busy_seconds),
+         lambda: scheduler.busy_seconds),
     ]  # fmt: skip
 
 

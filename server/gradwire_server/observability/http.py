@@ -9,53 +9,74 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from gradwire_server.config.settings import split_address
+from gradwire_server.config.settings import OFF, split_address
+from gradwire_server.start_error import StartError
 
 _log = logging.getLogger(__name__)
 
 _MAX_CONNECTIONS = 16
 _TIMEOUT_SECONDS = 5.0
-_TEXT = "text/plain; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
 
 Page = Callable[[], tuple[int, str, bytes]]
 """Makes a page: HTTP status, content type, body."""
 
 
 class HttpServer:
-    """An HTTP server in threads of its own."""
+    """An HTTP server in threads of its own.
+
+    Attributes:
+        url: Where it answers; None while it doesn't.
+    """
 
     def __init__(self, address: str, metrics: Page, ready: Page) -> None:
-        """Binds the address.
+        """Makes a server that holds no address yet.
+
+        Args:
+            address: HOST:PORT; or ``OFF``, and then it never answers.
+            metrics: Makes the page /metrics.
+            ready: Makes the page /readyz.
+        """
+        self._address = address
+        self._pages = {
+            "/metrics": metrics,
+            "/readyz": ready,
+            "/livez": lambda: (200, TEXT, b"ok\n"),
+        }
+        self._server: _Server | None = None
+        self.url: str | None = None
+
+    def start(self) -> None:
+        """Binds the address, and answers from now on.
 
         Raises:
-            OSError: it can't be bound.
+            StartError: it can't be bound.
         """
-        host, port = split_address(address)
-        pages = {"/metrics": metrics, "/readyz": ready, "/livez": lambda: (200, _TEXT, b"ok\n")}
+        if self._address == OFF:
+            return
+        host, port = split_address(self._address)
         try:
-            self._server = _Server(host, port, pages)
+            self._server = server = _Server(host, port, self._pages)
         except OSError as error:
-            raise OSError(
-                f"`metrics` must be an address that can be bound; got {address!r} "
+            raise StartError(
+                f"`metrics` must be an address that can be bound; got {self._address!r} "
                 f"({error.strerror or error})"
             ) from None
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="monitor", daemon=True
+            target=server.serve_forever, args=(0.1,), name="monitor", daemon=True
         )
-        bound = self._server.server_address
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{bound[1]}"
-
-    def start(self) -> None:
-        """Answers from now on."""
         self._thread.start()
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{server.server_address[1]}"
 
     def stop(self) -> None:
         """Stops answering, and gives the address back."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
+        if self._server is None:
+            return
+        self._server.shutdown()
+        self._thread.join()
         self._server.server_close()
+        self._server = self.url = None
 
 
 class _Server(ThreadingHTTPServer):
@@ -92,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         page = self.server.pages.get(self.path.partition("?")[0])
-        status, kind, body = page() if page else (404, _TEXT, b"not found\n")
+        status, kind, body = page() if page else (404, TEXT, b"not found\n")
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

@@ -28,8 +28,8 @@ class CallRecorder:
     the reply doesn't wait for it.
     """
 
-    def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = observers
+    def __init__(self, observers: Sequence[Observer] = ()) -> None:
+        self._observers = tuple(observers)
         self._records: deque[CallRecord] = deque()
         self._dropped = 0
         self._stopping = False
@@ -48,6 +48,10 @@ class CallRecorder:
     def dropped(self) -> int:
         """The number of records that nobody will be told of."""
         return self._dropped
+
+    def add_observers(self, *observers: Observer) -> None:
+        """Tells these as well, after those that there are, of what ends from now on."""
+        self._observers = (*self._observers, *observers)
 
     def add(self, record: CallRecord) -> None:
         """Takes a record.

@@ -19,7 +19,8 @@ def watch_parent(gone: Callable[[], None]) -> None:
     """Calls ``gone`` once, from a thread, when stdin ends or the parent changes.
 
     Both, because a process that the parent forked keeps stdin open after the
-    parent's death.
+    parent's death. The thread waits for stdin and so learns of its end at once; and it is
+    there before the server, which takes seconds to import. Neither holds for a ``Watchdog``.
     """
     parent = os.getppid()
     threading.Thread(target=_watch, args=(parent, gone), name="parent", daemon=True).start()

@@ -41,6 +41,11 @@ class Health:
             self._statuses.update(dict.fromkeys(names, status))
             self._changed.notify_all()
 
+    def set_serving(self, serving: bool, *names: str) -> None:
+        """Sets whether calls are taken, for the server and for services."""
+        status = HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
+        self.set(status, "", *names)
+
     def end_watches(self) -> None:
         """Ends every watch: one that is open would hold the server for its whole grace."""
         with self._changed:

@@ -1,28 +1,108 @@
-"""gRPC's server, as it keeps within bounds."""
+"""gRPC's server, as it keeps within bounds, and how it ends without losing a call."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
 from gradwire_server.config.settings import Settings
+from gradwire_server.rpc.admission.service_pool import ServicePool
+from gradwire_server.rpc.auth.guard import Guard
+from gradwire_server.rpc.health import Health
+from gradwire_server.serving.call_record import CallRecord
+from gradwire_server.serving.lifecycle import Lifecycle
+from gradwire_server.start_error import StartError
+
+_HOLD_SECONDS = 0.05
+"""Long enough for those who call one after the other to make their next call, and
+for clients to hear that the server ends."""
 
 
-def make_grpc_server(
-    settings: Settings,
-    threads: ThreadPoolExecutor,
-    interceptors: list[grpc.ServerInterceptor],
-    handlers: Sequence[grpc.GenericRpcHandler],
-) -> grpc.Server:
-    """Makes a server that has no port yet.
+class GrpcServer:
+    """The server of some pools. It is bound once, started once, and stopped once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        guard: Guard,
+        pools: Sequence[ServicePool],
+        lifecycle: Lifecycle,
+        health: Health,
+        note: Callable[[CallRecord], None],
+    ) -> None:
+        """Makes a server that has no port yet.
+
+        Args:
+            settings: Where it listens, and the bounds on its messages.
+            guard: Who may call.
+            pools: What it serves.
+            lifecycle: Counts the calls in flight.
+            health: What those who watch the server are told.
+            note: Called with the record of each call that ``guard`` refuses.
+        """
+        self._listen = settings.listen
+        self._guard = guard
+        self._pools = tuple(pools)
+        self._lifecycle = lifecycle
+        self._health = health
+        self._server = _make_server(settings, guard.interceptors(note))
+        self._server.add_generic_rpc_handlers(tuple(pool.handler for pool in pools))
+
+    def bind(self) -> str:
+        """Has it listen where the settings say; returns its address, as a gRPC target.
+
+        Raises:
+            StartError: the address can't be bound.
+        """
+        try:
+            port = self._guard.add_port(self._server)
+        except RuntimeError as error:
+            raise StartError(str(error)) from error
+        if self._listen.startswith("unix:"):
+            return self._listen
+        return f"{self._listen.rpartition(':')[0]}:{port}"
+
+    def start(self) -> None:
+        """Answers calls from now on; while ``lifecycle`` takes none, with a refusal."""
+        self._server.start()
+
+    def stop(self, seconds: float) -> bool:
+        """Refuses new calls, finishes those in flight, and stops.
+
+        Args:
+            seconds: What those in flight are given; then they are cancelled.
+
+        Returns:
+            Whether they have ended in time.
+        """
+        end = time.monotonic() + seconds
+        self._lifecycle.drain()
+        idle = self._lifecycle.wait_until_idle(max(end - time.monotonic(), 0.0))
+        if idle:
+            self._lifecycle.hold_refusals()
+            time.sleep(_HOLD_SECONDS)
+        stopped = self._server.stop(max(end - time.monotonic(), 0.0))
+        self._health.end_watches()
+        if idle:
+            time.sleep(_HOLD_SECONDS)
+            self._lifecycle.release_refusals()
+        stopped.wait()
+        for pool in self._pools:
+            pool.stop()
+        return idle
+
+
+def _make_server(settings: Settings, interceptors: list[grpc.ServerInterceptor]) -> grpc.Server:
+    """Makes gRPC's own.
 
     It has no ``maximum_concurrent_rpcs``: gRPC would reject calls that handlers
     have counted already, and never call these to count them out.
     """
-    server = grpc.server(
-        threads,
+    return grpc.server(
+        ThreadPoolExecutor(1),  # starts none: all handlers name threads of their own
         interceptors=interceptors,
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -40,5 +120,3 @@ def make_grpc_server(
             ("grpc.keepalive_timeout_ms", 20_000),
         ],
     )
-    server.add_generic_rpc_handlers(tuple(handlers))
-    return server

@@ -16,6 +16,7 @@ from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import Settings
 from gradwire_server.observability.logs import FIELDS
 from gradwire_server.rpc import messages as requests
+from gradwire_server.rpc.info import describe_server
 from gradwire_server.rpc.message_limits import check_items
 from gradwire_server.rpc.status import describe, to_grpc
 from gradwire_server.serving.call_record import CallRecord
@@ -52,7 +53,6 @@ class DerivativeService:
         engine: Engine,
         lifecycle: Lifecycle,
         settings: Settings,
-        info: Callable[[], pb.GetServerInfoResponse],
         note: Callable[[CallRecord], None],
     ) -> None:
         """Makes the service.
@@ -61,13 +61,11 @@ class DerivativeService:
             engine: What prepares and computes.
             lifecycle: Whether calls are taken.
             settings: The server's settings.
-            info: Makes the answer to GetServerInfo.
             note: Called with the record of each finished call.
         """
         self._engine = engine
         self._lifecycle = lifecycle
         self._settings = settings
-        self._info = info
         self._note = note
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -103,7 +101,7 @@ class DerivativeService:
     def _get_server_info(
         self, request: pb.GetServerInfoRequest, deadline: Deadline, record: CallRecord
     ) -> pb.GetServerInfoResponse:
-        return self._info()
+        return describe_server(self._settings)
 
     def _handler(
         self,

@@ -17,7 +17,8 @@ import numpy as np
 import gradwire.ir
 import gradwire_server
 from gradwire.opset import OPSET_VERSION
-from gradwire_server.jax_setup import set_up_jax
+from gradwire_server.config.settings import ANY
+from gradwire_server.jax_setup import DeviceError, set_up_jax
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,22 @@ class DeviceInfo:
     kind: str
     memory_bytes: int
     used_bytes: int
+
+
+def set_up_device(platform: str) -> DeviceInfo:
+    """Has JAX find its device; returns the first.
+
+    Raises:
+        DeviceError: there is none, or not of the platform asked for.
+    """
+    set_up_jax()
+    device = list_devices()[0]
+    if platform not in (ANY, device.platform):
+        raise DeviceError(
+            f"`platform` must be that of the device; got {platform!r}, and JAX has found "
+            f"{device.platform!r} ({device.kind})"
+        )
+    return device
 
 
 def list_devices() -> list[DeviceInfo]:
@@ -60,6 +77,17 @@ def server_version() -> str:
         return importlib.metadata.version("gradwire")
     except importlib.metadata.PackageNotFoundError:
         return "0"
+
+
+def describe_build() -> dict[str, str]:
+    """Names what computes: the versions, and the kind of the device."""
+    device = list_devices()[0]
+    return {
+        "version": server_version(),
+        **{name: version for name, version in libraries().items() if name != "numpy"},
+        "platform": device.platform,
+        "device_kind": device.kind,
+    }
 
 
 @functools.cache

@@ -16,6 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from gradwire_server.config.settings import AUTO, OFF, Settings, default_cache_dir, own_folder
+from gradwire_server.start_error import StartError
+
 _log = logging.getLogger(__name__)
 
 _MAGIC = b"gradwire executable 1\n"
@@ -25,7 +28,7 @@ _TEMPORARY = ".writing-"
 _STALE_SECONDS = 3600.0
 
 
-class StoreError(Exception):
+class StoreError(StartError):
     """The directory can't be used; the message says why."""
 
 
@@ -151,6 +154,34 @@ class Store:
                 _unlink(path)
             else:
                 self.num_bytes += status.st_size
+
+
+def open_store(settings: Settings) -> Store | None:
+    """Opens the cache directory; None if nothing is to be kept.
+
+    A directory that nobody asked for may be missing: a warning says so.
+
+    Raises:
+        StoreError: one that was asked for can't be used.
+    """
+    if settings.cache_dir == OFF:
+        return None
+    try:
+        return Store(_directory_of(settings), settings.max_cache_bytes)
+    except StoreError as error:
+        if settings.cache_dir != AUTO:
+            raise
+        _log.warning("compiled programs are not kept: %s", error)
+        return None
+
+
+def _directory_of(settings: Settings) -> Path:
+    try:
+        if settings.cache_dir == AUTO:
+            return default_cache_dir()
+        return own_folder(Path(settings.cache_dir))
+    except RuntimeError as error:  # this user has no home
+        raise StoreError(str(error)) from error
 
 
 def _pack(key: bytes, value: bytes) -> bytes:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gradwire.errors import InvalidProgramError, OverloadedError, Reason
 from gradwire.tensors import Array
 from gradwire.v1 import service_pb2 as pb
+from gradwire_server.config.settings import Settings
 from gradwire_server.planner.plan import plan_program
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.program.limits import exceeded
@@ -22,14 +23,10 @@ from gradwire_server.serving import batching
 from gradwire_server.serving.batching import BatchLimits
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.deadline import Deadline, StillRunning
-from gradwire_server.serving.device_memory import DeviceMemory
-from gradwire_server.serving.gate import Gate
 from gradwire_server.serving.inputs import read_inputs
 from gradwire_server.serving.plan import Plan
 from gradwire_server.serving.plan_cache import HeldPlan, PlanCache
-from gradwire_server.serving.runs import Runs
-
-_WAITING = "it waited for its turn to run"
+from gradwire_server.serving.scheduler import Scheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,32 +77,25 @@ class Engine:
 
     def __init__(
         self,
-        programs: PlanCache,
-        limits: BatchLimits,
-        executions: Gate,
-        memory: DeviceMemory,
-        runs: Runs,
-        waiting: Gate,
-        max_batch_sizes: int,
+        plans: PlanCache,
+        scheduler: Scheduler,
+        settings: Settings,
+        device_bytes: int,
     ) -> None:
         """Makes an engine.
 
         Args:
-            programs: The plans.
-            limits: Bounds on a run.
-            executions: Bounds the programs that run at once.
-            memory: Bounds what they need together.
-            runs: Looks after those whose callers have gone.
-            waiting: Bounds the calls that wait for a compile at once.
-            max_batch_sizes: Bounds the sizes named in one preparation.
+            plans: The plans.
+            scheduler: Decides when programs run.
+            settings: Bounds on programs, runs and replies.
+            device_bytes: The device memory that one run may need; 0 for no bound.
         """
-        self._plans = programs
-        self._limits = limits
-        self._executions = executions
-        self._memory = memory
-        self._runs = runs
-        self._waiting = waiting
-        self._max_batch_sizes = max_batch_sizes
+        self._plans = plans
+        self._scheduler = scheduler
+        self._limits = BatchLimits(
+            settings.max_batch_rows, settings.max_message_bytes, device_bytes, settings.program
+        )
+        self._max_batch_sizes = settings.max_batch_sizes
 
     def prepare(self, wanted: Preparation, deadline: Deadline, record: CallRecord) -> Prepared:
         """Checks a program and has it compiled.
@@ -179,33 +169,13 @@ class Engine:
         record: CallRecord,
     ) -> Result:
         batching.check_memory(executable.cost, self._limits)
-        with record.stage("queue"):
-            self._enter(executable, deadline)
+        with self._scheduler.run(executable.cost.peak_bytes, deadline, record):
+            padded = executable(inputs)
         with record.stage("execute"):
-            with self._runs.running(deadline, plan.id, record.call_id):
-                outputs = batching.cut(self._execute(executable, inputs, deadline), rows)
+            outputs = batching.cut(padded, rows)
             non_finite = [batching.count_non_finite(output) for output in outputs]
         record.non_finite = sum(non_finite)
         return Result(plan, outputs, non_finite)
-
-    def _enter(self, executable: Executable, deadline: Deadline) -> None:
-        self._executions.enter(deadline, _WAITING)
-        try:
-            self._memory.enter(executable.cost.peak_bytes, deadline, _WAITING)
-        except BaseException:
-            self._executions.leave()
-            raise
-
-    def _execute(
-        self, executable: Executable, inputs: Sequence[Array], deadline: Deadline
-    ) -> list[Array]:
-        """Runs an executable for a thread that has entered."""
-        try:
-            deadline.check(_WAITING)
-            return executable(inputs)
-        finally:
-            self._memory.leave(executable.cost.peak_bytes)
-            self._executions.leave()
 
     def _find(self, source: str | Preparation, record: CallRecord) -> HeldPlan:
         """Returns the plan that a call runs; starts to make the batch sizes that it names."""
@@ -261,11 +231,8 @@ class Engine:
             if all(future.done() for future in futures):
                 made = [future.result() for future in futures]
             else:
-                self._waiting.enter(deadline, "it waited for its program to be compiled")
-                try:
+                with self._scheduler.wait_for_compile(deadline):
                     made = _wait_for_all(futures, deadline, max_wait)
-                finally:
-                    self._waiting.leave()
         for executable in made:
             batching.check_memory(executable.cost, self._limits)
         return made

@@ -53,6 +53,11 @@ class Admission:
         self._inside: Counter[str] = Counter()
         self._total = 0
 
+    @property
+    def max_calls(self) -> int:
+        """How many calls may be inside, of all methods together."""
+        return self._all.most
+
     def enter(self, method: str) -> Bound | None:
         """Lets a call in, or returns the bound that keeps it out.
 

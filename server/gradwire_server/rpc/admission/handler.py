@@ -49,7 +49,7 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         admission: Admission,
         expected_wait: Callable[[], float],
         note: Callable[[CallRecord], None],
-        arrivals: ReceiveTimeouts,
+        timeouts: ReceiveTimeouts,
         threads: ThreadPoolExecutor,
     ) -> None:
         """Makes a handler.
@@ -59,13 +59,13 @@ class AdmissionHandler(grpc.GenericRpcHandler):
             admission: Who may come in. A handler that ``service`` has returned
                 is always called, or its place would be lost: so the server must
                 have no bound of its own, such as ``maximum_concurrent_rpcs``.
-            expected_wait: In how many seconds there should be room again.
+            expected_wait: In how many seconds a call that is refused had better come again.
             note: Called with the record of each call that is refused.
-            arrivals: Looks after those whose message is on its way.
+            timeouts: Cancels calls whose message does not arrive in time.
             threads: Work on the calls; as many as may come in.
         """
         self._service = service
-        self._arrivals = arrivals
+        self._timeouts = timeouts
         self._threads = threads
         self._admission = admission
         self._expected_wait = expected_wait
@@ -129,13 +129,13 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         return message
 
     def _arriving(self, requests: Iterator[Any], context: _Context) -> Iterator[Any]:
-        """Passes messages on; a caller who sends none in time is cut off."""
+        """Passes messages on; a call whose message doesn't arrive in time is cancelled."""
         while True:
-            arrival = self._arrivals.begin(context.cancel)
+            arrival = self._timeouts.begin(context.cancel)
             try:
                 message = next(requests, None)
             finally:
-                self._arrivals.end(arrival)
+                self._timeouts.end(arrival)
             if message is None:
                 return
             yield message

@@ -9,28 +9,29 @@ import threading
 import time
 from collections.abc import Callable
 
-_LOOKS = 8
-"""How often one looks within the time that a message may take."""
+from gradwire_server.process.watchdog import Watchdog
+
+_CHECKS = 8
+"""How often the calls are looked at within the time that a message may take."""
 
 
 class ReceiveTimeouts:
     """The calls whose message isn't there yet."""
 
-    def __init__(self, seconds: float) -> None:
-        """Starts to look after them; ``stop`` ends that.
+    def __init__(self, seconds: float, watchdog: Watchdog) -> None:
+        """Makes it.
 
         Args:
             seconds: How long a message may take to arrive.
+            watchdog: Has the calls looked at while it runs.
         """
         self._seconds = seconds
         self._lock = threading.Lock()
         self._cancels: dict[object, tuple[float, Callable[[], object]]] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="arrivals", daemon=True)
-        self._thread.start()
+        watchdog.every(seconds / _CHECKS, self._cancel_late)
 
     def begin(self, cancel: Callable[[], object]) -> object:
-        """Notes a call, and how to end it. Returns what ``end`` takes."""
+        """Notes a call, and how to end it at once. Returns what ``end`` takes."""
         key = object()
         with self._lock:
             self._cancels[key] = time.monotonic(), cancel
@@ -41,21 +42,13 @@ class ReceiveTimeouts:
         with self._lock:
             self._cancels.pop(key, None)
 
-    def stop(self) -> None:
-        """Looks after nobody any more."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _work(self) -> None:
-        while not self._stopping.wait(self._seconds / _LOOKS):
-            earliest = time.monotonic() - self._seconds
-            with self._lock:
-                late = [
-                    (key, cancel)
-                    for key, (since, cancel) in self._cancels.items()
-                    if since < earliest
-                ]
-                for key, _ in late:
-                    del self._cancels[key]
-            for _, cancel in late:
-                cancel()
+    def _cancel_late(self) -> None:
+        earliest = time.monotonic() - self._seconds
+        with self._lock:
+            late = [
+                (key, cancel) for key, (since, cancel) in self._cancels.items() if since < earliest
+            ]
+            for key, _ in late:
+                del self._cancels[key]
+        for _, cancel in late:
+            cancel()

@@ -24,6 +24,7 @@ from gradwire_server.rpc.admission.refusals import refusing_handler
 from gradwire_server.rpc.auth.renewal import Renewed
 from gradwire_server.rpc.status import describe, to_grpc
 from gradwire_server.serving.call_record import CallRecord
+from gradwire_server.start_error import StartError
 
 MIN_TOKEN_CHARS = 16
 MAX_TOKENS = 64
@@ -44,8 +45,12 @@ _log = logging.getLogger(__name__)
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-class CredentialError(ValueError):
-    """A certificate, key or token can't be used; the message names the setting."""
+class CredentialError(StartError, ValueError):
+    """A certificate, key or token can't be used; the message names the setting.
+
+    A ValueError, too: after the start it is what a renewal fails with, and the old files
+    stay in force.
+    """
 
 
 class Guard:

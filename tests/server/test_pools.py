@@ -15,8 +15,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from gradwire_server.config.settings import Settings
+from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.rpc.health import Health
-from gradwire_server.rpc.side_services import SideServices
+from gradwire_server.rpc.pools import side_pool
 from gradwire_server.serving.call_record import CallRecord
 from programs import function, node, program, vector
 from server_process import eventually
@@ -34,8 +36,10 @@ def side_server(
     max_calls: int, silence: float = 60.0
 ) -> Iterator[tuple[Health, str, list[CallRecord]]]:
     """A server of these services alone: its health, its address and what it has refused."""
-    health, refused = Health(), []
-    side = SideServices(health, ["a.Service"], max_calls, refused.append, silence)
+    health, refused, watchdog = Health(), [], Watchdog()
+    settings = Settings(max_side_calls=max_calls)
+    side = side_pool(health, settings, watchdog, refused.append, silence)
+    watchdog.start()
     with ThreadPoolExecutor(1) as threads:
         server = grpc.server(threads)
         server.add_generic_rpc_handlers((side.handler,))
@@ -48,6 +52,7 @@ def side_server(
             health.end_watches()
             server.stop(1).wait()
             side.stop()
+            watchdog.stop()
 
 
 def own_channel(address: str) -> grpc.Channel:

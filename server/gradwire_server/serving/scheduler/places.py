@@ -1,4 +1,4 @@
-"""Bounds how many do a thing at once, and how many wait to, and for how long."""
+"""A bounded number of places, and a bounded queue for them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _WEIGHT = 0.1
 """That of the newest value in a mean."""
 
 _EARLY = 0.9
-"""A queue is crowded a little before it turns those away who stand at it."""
+"""A queue counts as crowded a little before calls that come to it are refused."""
 
 
-class Gate:
-    """Lets a number of threads in; a bounded number more may wait, first come first served.
+class Places:
+    """Places that threads take and give back; a bounded number waits, in order of arrival.
 
-    A caller that would have to wait for more than a share of the time that it has
-    left is turned away at once. Without that, a queue that is longer than
-    anybody's patience would have the server compute only what comes too late.
+    A call that would have to wait for more than a share of the time that it has
+    left is refused at once. Without that, a queue in which calls wait for longer than
+    their deadlines would have the server compute only what comes too late.
     """
 
     def __init__(
         self,
-        inside: int,
+        places: int,
         waiting: int,
         limit: str,
         max_wait_percent: float = 100,
@@ -36,68 +36,72 @@ class Gate:
         *,
         allowed: int | None = None,
     ) -> None:
-        """Makes a gate.
+        """Makes free places.
 
         Args:
-            inside: How many may be inside at once.
-            waiting: How many may wait.
-            limit: The name of the setting that says when it is full.
-            max_wait_percent: For how much of its time a caller may be expected to wait.
+            places: How many there are.
+            waiting: How many threads may wait for one.
+            limit: The name of the setting that bounds the queue.
+            max_wait_percent: For how much of its time a call may be expected to wait.
             clock: Seconds, monotonic.
             allowed: The value of that setting; None if it is ``waiting``.
         """
         self._lock = threading.Lock()
-        self._places = self._free = inside
+        self._places = self._free = places
         self._busy_seconds = 0.0
         self._busy_since = 0.0
         self._max_waiting = waiting
-        self._waiting: deque[threading.Event] = deque()
+        self._queue: deque[threading.Event] = deque()
         self._limit = limit
         self._allowed = waiting if allowed is None else allowed
         self._share = max_wait_percent / 100
         self._clock = clock
         self._interval = 0.0  # seconds between two turns, while all places are taken
         self._turn_at = 0.0  # when the last of the places was taken
-        self._patience = math.inf  # seconds that those who come have left
+        self._patience = math.inf  # seconds that calls which come have left, in the mean
 
     @property
-    def inside(self) -> int:
-        """How many are inside."""
+    def taken(self) -> int:
+        """How many places are taken."""
         return self._places - self._free
 
     @property
-    def busy_seconds(self) -> float:
-        """How long there has been somebody inside, up to now."""
-        with self._lock:
-            now = time.perf_counter() if self.inside else self._busy_since
-            return self._busy_seconds + now - self._busy_since
+    def waiting(self) -> int:
+        """How many threads wait for a place."""
+        return len(self._queue)
 
     @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
+    def busy_seconds(self) -> float:
+        """For how long at least one place has been taken, up to now."""
+        with self._lock:
+            now = time.perf_counter() if self.taken else self._busy_since
+            return self._busy_seconds + now - self._busy_since
 
     def expected_wait(self) -> float:
-        """Returns for how many seconds the next to come would wait."""
-        return 0.0 if self._free else self._interval * (len(self._waiting) + 1)
+        """Returns for how many seconds the next thread to come would wait."""
+        return 0.0 if self._free else self._interval * (len(self._queue) + 1)
 
     def is_crowded(self) -> bool:
-        """Says whether somebody as patient as those lately would be turned away.
+        """Says whether a call with as much time left as those lately would be refused.
 
-        Whoever asks can refuse a call before its deadline is known, and so at a
-        fraction of the cost. Others who are more patient are refused as well:
-        the queue is long enough without them. One that is empty is not, and if
-        nobody came to it, nobody would learn that callers are patient again.
+        So a call can be refused before its deadline is known, at a fraction of the cost.
+        Calls with more time are refused as well: the queue is long enough without them.
+        An empty queue is never crowded: if nobody came to it, nobody would learn that
+        calls have more time again.
         """
-        if not self._waiting:
+        if not self._queue:
             return False
         return self.expected_wait() > _EARLY * self._share * self._patience
 
-    def enter(self, deadline: Deadline, doing: str) -> None:
-        """Goes in. Each enter is followed by one leave.
+    def take(self, deadline: Deadline, doing: str) -> None:
+        """Takes a place, once one is free. It is to be given back once.
+
+        Args:
+            deadline: Until when to wait for it.
+            doing: What the call has done meanwhile, for the message of an error.
 
         Raises:
-            OverloadedError: too many wait already, or it would wait for too long.
+            OverloadedError: too many wait already, or the call would wait for too long.
             DeadlineError: the turn didn't come in time.
         """
         with self._lock:
@@ -109,27 +113,27 @@ class Gate:
                     self._turn_at = self._clock()
                 return
             left = deadline.remaining()
-            if left <= 0:  # it says nothing of the patience of others
+            if left <= 0:  # it says nothing of the time that other calls have
                 raise late(doing)
             self._note_patience(left)
-            self._check_room(left)
+            self._check_queue(left)
             turn = threading.Event()
-            self._waiting.append(turn)
+            self._queue.append(turn)
         if turn.wait(max(deadline.remaining(), 0.0)):
             return
         with self._lock:
             if turn.is_set():  # it came in this very moment
                 return
-            self._waiting.remove(turn)
+            self._queue.remove(turn)
         raise late(doing)
 
-    def leave(self) -> None:
-        """Goes out, and lets the next one in."""
+    def give_back(self) -> None:
+        """Gives a place to the first in the queue, or leaves it free."""
         with self._lock:
             if not self._free:
                 self._note_turn()
-            if self._waiting:
-                self._waiting.popleft().set()
+            if self._queue:
+                self._queue.popleft().set()
                 return
             self._free += 1
             if self._free == self._places:
@@ -140,9 +144,9 @@ class Gate:
     def _note_turn(self) -> None:
         """Measures how fast turns come, whether or not somebody waits for this one.
 
-        A value that keeps callers from queueing must not need a queue to change:
-        they are refused only while all places are taken, and then each leave tells
-        a new one. So the first may count alone, however odd it is.
+        A value that keeps calls out of the queue must not need a queue to change:
+        they are refused only while all places are taken, and then each place given back
+        tells a new one. So the first may count alone, however odd it is.
         """
         now = self._clock()
         weight = _WEIGHT if self._interval else 1.0
@@ -154,8 +158,8 @@ class Gate:
             self._patience = left
         self._patience += _WEIGHT * (left - self._patience)
 
-    def _check_room(self, left: float) -> None:
-        if len(self._waiting) >= self._max_waiting:
+    def _check_queue(self, left: float) -> None:
+        if len(self._queue) >= self._max_waiting:
             raise OverloadedError(
                 f"`{self._limit}` is {self._allowed} on this server, and as many wait",
                 metadata={"limit": self._limit, "allowed": str(self._allowed)},

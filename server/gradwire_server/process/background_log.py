@@ -1,0 +1,46 @@
+"""Lines of the log for threads that must not wait until they are written."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+
+_MOST = 1000
+"""Lines that wait; past them the oldest are dropped."""
+
+_Line = tuple[int, str, tuple[object, ...], BaseException | None]
+
+
+class BackgroundLog:
+    """Writes lines in their order, from a thread that is there while there are any.
+
+    Writing a line may take for ever, as when nobody reads the pipe that stderr is.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        """Makes one that writes to a logger."""
+        self._logger = logger
+        self._lock = threading.Lock()
+        self._lines: deque[_Line] = deque(maxlen=_MOST)
+        self._is_writing = False
+
+    def write(
+        self, level: int, message: str, *values: object, error: BaseException | None = None
+    ) -> None:
+        """Has a line written soon, with the traceback of an error if there is one."""
+        with self._lock:
+            self._lines.append((level, message, values, error))
+            if self._is_writing:
+                return
+            self._is_writing = True
+        threading.Thread(target=self._work, name="background-log", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._lines:
+                    self._is_writing = False
+                    return
+                level, message, values, error = self._lines.popleft()
+            self._logger.log(level, message, *values, exc_info=error)

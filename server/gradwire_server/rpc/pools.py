@@ -1,0 +1,80 @@
+"""The groups of services that a server has, and how many calls of each it takes.
+
+A new service is added here, in a group that there is or in one of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gradwire_server.config.settings import Settings
+from gradwire_server.process.watchdog import Watchdog
+from gradwire_server.rpc import health, reflection, service
+from gradwire_server.rpc.admission.bounds import Admission, Bound
+from gradwire_server.rpc.admission.service_pool import ServicePool
+from gradwire_server.serving.call_record import CallRecord
+from gradwire_server.serving.scheduler import Scheduler
+
+SIDE_RECEIVE_SECONDS = 10.0
+"""How long a message to health or reflection may take to arrive. They are small."""
+
+
+def derivative_pool(
+    derivatives: service.DerivativeService,
+    settings: Settings,
+    scheduler: Scheduler,
+    watchdog: Watchdog,
+    note: Callable[[CallRecord], None],
+) -> ServicePool:
+    """Makes the pool of the derivative service.
+
+    Computes are refused before they are read while too many are there, or while the
+    scheduler expects that they would wait for too long.
+    """
+    computes = settings.max_executions + settings.max_waiting_executions
+    crowded = Bound("max_wait_percent", settings.max_wait_percent, text="and calls wait for longer")
+    admission = Admission(
+        Bound("max_calls", settings.max_calls, settings.max_calls),
+        {"Compute": Bound("max_waiting_executions", settings.max_waiting_executions, computes)},
+        {"Compute": lambda: crowded if scheduler.is_crowded() else None},
+    )
+    return ServicePool(
+        "call",
+        [derivatives.handlers()],
+        admission,
+        settings.max_receive_seconds,
+        watchdog,
+        note,
+        scheduler.expected_wait,
+    )
+
+
+def side_pool(
+    health_service: health.Health,
+    settings: Settings,
+    watchdog: Watchdog,
+    note: Callable[[CallRecord], None],
+    receive_seconds: float = SIDE_RECEIVE_SECONDS,
+) -> ServicePool:
+    """Makes the pool of gRPC's own services: health and reflection.
+
+    Health is asked for without a token, so that anybody who reaches the port can call.
+    One setting bounds both services together; calls that last, which watch or reflect,
+    get a quarter of it for each method, and so leave places for checks.
+    """
+    most = settings.max_side_calls
+    few = Bound(
+        "max_side_calls",
+        most,
+        max(most // 4, 1),
+        "a quarter of which may be of this method, and as many are",
+    )
+    names = (service.SERVICE_NAME, health.NAME)
+    return ServicePool(
+        "side",
+        [health_service.handlers(), reflection.reflection_handlers(names)],
+        Admission(Bound("max_side_calls", most, most), {"Watch": few, reflection.METHOD: few}, {}),
+        receive_seconds,
+        watchdog,
+        note,
+    )

@@ -1,0 +1,176 @@
+"""Decides when a program runs, and for how long calls may expect to wait for that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from gradwire_server.config.settings import Settings
+from gradwire_server.process.watchdog import Watchdog
+from gradwire_server.serving.call_record import CallRecord
+from gradwire_server.serving.deadline import Deadline, late
+from gradwire_server.serving.scheduler.memory import Memory
+from gradwire_server.serving.scheduler.places import Places
+from gradwire_server.serving.scheduler.runs import Run, Runs
+
+_WAITING_TO_RUN = "it waited for its turn to run"
+_WAITING_FOR_COMPILE = "it waited for its program to be compiled"
+
+
+class Scheduler:
+    """Bounds the programs that run at once, and the calls that wait for a compile.
+
+    A call first waits for one of a few places, then for device memory, both in order of
+    arrival. A run that goes on without its caller keeps both: nothing can stop it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        device_bytes: int,
+        watchdog: Watchdog,
+        give_up: Callable[[], None],
+    ) -> None:
+        """Makes a scheduler.
+
+        Args:
+            settings: How many may run and wait, and for how long.
+            device_bytes: What programs that run together may need; 0 for no bound.
+            watchdog: Has the runs looked at while it runs.
+            give_up: Called once, from the watchdog's thread, when all places are taken for
+                too long by runs that nobody waits for. It must be quick.
+        """
+        self._places = Places(
+            settings.max_executions,
+            settings.max_waiting_executions,
+            "max_waiting_executions",
+            settings.max_wait_percent,
+        )
+        self._memory = Memory(device_bytes)
+        self._runs = Runs(
+            settings.max_executions, settings.max_abandoned_seconds, watchdog, give_up
+        )
+        calls = settings.max_waiting_calls
+        self._compile_waits = Places(calls, 0, "max_waiting_calls", allowed=calls)
+
+    @property
+    def running(self) -> int:
+        """How many programs run, or wait for memory with a place of theirs."""
+        return self._places.taken
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return self._places.waiting
+
+    @property
+    def abandoned(self) -> int:
+        """How many run though nobody waits for them any more."""
+        return self._runs.abandoned
+
+    @property
+    def waiting_for_compile(self) -> int:
+        """How many calls wait for a compile."""
+        return self._compile_waits.taken
+
+    @property
+    def busy_seconds(self) -> float:
+        """For how long at least one place has been taken, up to now."""
+        return self._places.busy_seconds
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it has given up."""
+        return self._runs.are_stuck
+
+    def expected_wait(self) -> float:
+        """Returns for how many seconds the next call would wait for a place."""
+        return self._places.expected_wait()
+
+    def is_crowded(self) -> bool:
+        """Says whether a call with as much time as those lately would be refused.
+
+        This can be asked before anything of a call is read, see ``Places.is_crowded``.
+        """
+        return self._places.is_crowded()
+
+    def run(self, peak_bytes: int, deadline: Deadline, record: CallRecord) -> Turn:
+        """Returns a block in which a program runs.
+
+        Entering it waits for a place and for memory; leaving it gives both back. Until the
+        block begins the time counts as the stage ``queue`` of the record, from then on as
+        ``execute``.
+
+        Args:
+            peak_bytes: The device memory that the program needs.
+            deadline: Until when somebody waits for the result.
+            record: The call that it runs for; its plan is noted in it already.
+
+        Raises:
+            OverloadedError: on entering: too many wait already, or the call would wait for
+                too long.
+            DeadlineError: on entering: the turn didn't come in time, or the caller has gone.
+        """
+        run = Run(deadline, record.plan_id, record.call_id)
+        return Turn(self._places, self._memory, self._runs, run, peak_bytes, record)
+
+    @contextmanager
+    def wait_for_compile(self, deadline: Deadline) -> Iterator[None]:
+        """Counts a call that waits for a compile, for the time of the block.
+
+        Raises:
+            OverloadedError: as many wait already as may.
+            DeadlineError: the same, and the call has no time left.
+        """
+        self._compile_waits.take(deadline, _WAITING_FOR_COMPILE)
+        try:
+            yield
+        finally:
+            self._compile_waits.give_back()
+
+
+class Turn:
+    """One run of a program, from the queue to its end. A class costs less than a generator."""
+
+    __slots__ = ("_began", "_memory", "_peak_bytes", "_places", "_record", "_run", "_runs")
+
+    def __init__(
+        self,
+        places: Places,
+        memory: Memory,
+        runs: Runs,
+        run: Run,
+        peak_bytes: int,
+        record: CallRecord,
+    ) -> None:
+        self._places = places
+        self._memory = memory
+        self._runs = runs
+        self._run = run
+        self._peak_bytes = peak_bytes
+        self._record = record
+
+    def __enter__(self) -> None:
+        run = self._run
+        start = time.perf_counter()
+        try:
+            self._places.take(run.deadline, _WAITING_TO_RUN)
+            try:
+                self._memory.take(self._peak_bytes, run.deadline, _WAITING_TO_RUN)
+            except BaseException:
+                self._places.give_back()
+                raise
+        finally:
+            self._began = time.perf_counter()
+            self._record.queue += self._began - start
+        self._runs.add(run)
+        if run.deadline.is_over():
+            self.__exit__()
+            raise late(_WAITING_TO_RUN)
+
+    def __exit__(self, *error: object) -> None:
+        self._runs.remove(self._run)
+        self._memory.give_back(self._peak_bytes)
+        self._places.give_back()
+        self._record.execute += time.perf_counter() - self._began
