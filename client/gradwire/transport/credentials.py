@@ -11,11 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from gradwire.credential_files import (
+    CredentialFileError,
+    FilePath,
+    file_stamp,
+    fits_header,
+    read_certificates,
+    read_key,
+    read_token_lines,
+)
 from gradwire.errors import InvalidInputError
 from gradwire.transport.target import is_local
 
 _MAX_TOKEN = 4096
-_MAX_FILE = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +44,14 @@ class TLS:
             isn't the host of the address.
     """
 
-    ca: str | os.PathLike[str] | None = None
-    cert: str | os.PathLike[str] | None = None
-    key: str | os.PathLike[str] | None = field(default=None, repr=False)
+    ca: FilePath | None = None
+    cert: FilePath | None = None
+    key: FilePath | None = field(default=None, repr=False)
     server_name: str | None = None
 
 
-TLSChoice: TypeAlias = bool | str | os.PathLike[str] | TLS | None
-TokenSource: TypeAlias = str | os.PathLike[str] | Callable[[], str] | None
+TLSChoice: TypeAlias = bool | FilePath | TLS | None
+TokenSource: TypeAlias = FilePath | Callable[[], str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,43 +135,16 @@ def _read_tls(tls: TLSChoice) -> Certificates | None:
         )
     if (tls.cert is None) != (tls.key is None):
         raise InvalidInputError("`tls.cert` and `tls.key` must come together; got one of them")
-    certificates = Certificates(
-        _read("tls.ca", tls.ca), _read("tls.cert", tls.cert), _read("tls.key", tls.key),
-        tls.server_name,
-    )  # fmt: skip
-    _check_certificates(tls, certificates)
-    return certificates
-
-
-def _check_certificates(tls: TLS, certificates: Certificates) -> None:
-    """Has OpenSSL parse them: gRPC would only say, later, that it can't connect."""
-    import ssl  # takes its time, and most connections are local
-
-    for name, path, data in (
-        ("tls.ca", tls.ca, certificates.ca),
-        ("tls.cert", tls.cert, certificates.cert),
-    ):
-        if data is None:
-            continue
-        try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.load_verify_locations(cadata=data.decode("ascii", "ignore"))
-        except (ssl.SSLError, ValueError):
-            raise InvalidInputError(
-                f"`{name}` must be a file of certificates in PEM; got {_shown(path or '')}",
-                field=name,
-            ) from None
-    if tls.cert is not None and tls.key is not None:
-        try:
-            # The password is asked for at the terminal if none is given.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(tls.cert, tls.key, password="")
-        except (ssl.SSLError, OSError) as error:
-            reason = getattr(error, "reason", None) or "it can't be parsed"
-            raise InvalidInputError(
-                "`tls.key` must hold the private key of the certificate in `tls.cert`, in PEM and "
-                f"without a password; got {_shown(tls.key)} ({reason})",
-                field="tls.key",
-            ) from None
+    ca = cert = key = None
+    try:
+        if tls.ca is not None:
+            ca = read_certificates("tls.ca", tls.ca)
+        if tls.cert is not None and tls.key is not None:
+            cert = read_certificates("tls.cert", tls.cert)
+            key = read_key("tls.key", tls.key, "tls.cert", tls.cert)
+    except CredentialFileError as error:
+        raise _refusal(error) from None
+    return Certificates(ca, cert, key, tls.server_name)
 
 
 def _token_source(token: TokenSource) -> Callable[[], str] | None:
@@ -191,16 +172,14 @@ class _TokenFile:
         self._read: tuple[object, str] = (None, "")
 
     def __call__(self) -> str:
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            stamp = None  # reading it says what is wrong
-        else:
-            stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        stamp = file_stamp(self._path)
         known, token = self._read
         if stamp is None or stamp != known:
-            lines = (_read("token", self._path) or b"").decode("utf-8", "replace").split()
-            token = _check_token(lines[0] if lines else "")
+            try:
+                lines = read_token_lines("token", self._path)
+            except CredentialFileError as error:
+                raise _refusal(error) from None
+            token = _check_token(lines[0][1] if lines else "")
             self._read = stamp, token
         return token
 
@@ -211,7 +190,7 @@ def _check_token(token: object) -> str:
         problem = type(token).__name__
     elif not 1 <= len(token) <= _MAX_TOKEN:
         problem = f"{len(token)} characters"
-    elif not (token.isascii() and token.isprintable() and " " not in token):
+    elif not fits_header(token):
         problem = "others"
     else:
         return token
@@ -222,19 +201,5 @@ def _check_token(token: object) -> str:
     )
 
 
-def _read(name: str, path: str | os.PathLike[str] | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        with open(os.fspath(path), "rb") as file:
-            return file.read(_MAX_FILE)
-    except (OSError, ValueError, TypeError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
-        raise InvalidInputError(
-            f"`{name}` must be a file that can be read; got {_shown(path)} ({reason})", field=name
-        ) from None
-
-
-def _shown(path: str | os.PathLike[str]) -> str:
-    """Returns a path for a message; a key may have been given in its place."""
-    return "PEM instead of its path" if "-----" in str(path) else repr(str(path))
+def _refusal(error: CredentialFileError) -> InvalidInputError:
+    return InvalidInputError(str(error), field=error.field)
