@@ -76,9 +76,12 @@ class Connection:
     def info(self) -> service_pb2.GetServerInfoResponse:
         """Returns what the server is, offers and allows.
 
+        From then on requests are held to the ``max_message_bytes`` that it
+        reports. ``connect`` and ``local`` have asked once.
+
         Raises:
             UnavailableError: no server can be reached within 5 s.
-        AuthenticationError: the server doesn't know this caller.
+            AuthenticationError: the server doesn't know this caller.
         """
         return self._exchange.info()
 

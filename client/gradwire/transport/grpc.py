@@ -8,14 +8,13 @@ from typing import Any
 from gradwire.transport import forks  # isort: skip  # with the environment that grpc reads
 
 import grpc
-from google.protobuf.message import DecodeError
 
-from gradwire.errors import InternalError, UnavailableError
+from gradwire.errors import UnavailableError
 from gradwire.transport.call import Call, client_version
 from gradwire.transport.credentials import Credentials
 from gradwire.transport.retry import Failure
 from gradwire.transport.status import failure_of
-from gradwire.transport.stub import MAX_MESSAGE_BYTES, SERVICE_NAME, Answer, Request, check_size
+from gradwire.transport.stub import SERVICE_NAME
 from gradwire.transport.target import is_local
 
 KEEPALIVE_SECONDS = 30
@@ -60,22 +59,19 @@ class Channel:
         if channel is not None:
             channel.close()
 
-    def attempt(
-        self, call: Call, method: str, request: Request, answer: type[Answer], seconds: float
-    ) -> Answer | Failure:
+    def attempt(self, call: Call, method: str, request: bytes, seconds: float) -> bytes | Failure:
         """Calls once. See ``Transport``."""
         if forks.GATE.broken:
             return self._unavailable(_BROKEN_BY_FORK, call)
-        data = request.SerializeToString()
-        check_size(len(data), call.id)
         metadata = [("gradwire-route", call.route), *call.headers]
         if self._credentials.token is not None:
             metadata.append(("authorization", f"Bearer {self._credentials.token()}"))
         with forks.GATE:
             try:
                 received: bytes = self._method(method)(
-                    data, timeout=max(seconds, 0.001), metadata=metadata
+                    request, timeout=max(seconds, 0.001), metadata=metadata
                 )
+                return received
             except grpc.RpcError as error:
                 if self._closed:
                     return self._unavailable(_CLOSED, call)
@@ -91,11 +87,6 @@ class Channel:
                 if not self._closed:
                     raise
                 return self._unavailable(_CLOSED, call)
-        try:
-            return answer.FromString(received)
-        except DecodeError:
-            text = f"`{self.target}`: the answer is no {answer.DESCRIPTOR.name}"
-            return Failure(InternalError(text, call_id=call.id))
 
     def _method(self, name: str) -> Any:
         method = self._methods.get(name)
@@ -106,8 +97,7 @@ class Channel:
                 raise ValueError(_CLOSED)
             if self._channel is None:
                 self._channel = dial(self.target, self._credentials)
-            # Bytes in, bytes out: requests are serialised before, so that their
-            # size can be checked.
+            # Bytes in, bytes out: the size of a request is checked after it is serialised.
             method = self._methods[name] = self._channel.unary_unary(f"/{SERVICE_NAME}/{name}")
             return method
 
@@ -133,8 +123,12 @@ def dial(target: str, credentials: Credentials) -> grpc.Channel:
 def channel_options(target: str) -> list[tuple[str, Any]]:
     """Returns gRPC's options for an address."""
     options: list[tuple[str, Any]] = [
-        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        # Not bounded here. These options can't be changed once the channel is
+        # made, and the server reports its bound only then: requests are held to
+        # it before they are sent, answers by the server. A bound of ours on
+        # answers that followed the server's word would protect from no server.
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", -1),
         ("grpc.primary_user_agent", client_version()),
         # Retries are ours: gRPC's own stop silently above 256 KiB of request,
         # and a resolver must not bring others in.

@@ -19,7 +19,6 @@ from gradwire.transport.connection import Connection, check_version
 from gradwire.transport.grpc import Channel
 from gradwire.transport.options import COMPUTE_SECONDS, check_options
 from gradwire.transport.retry import Failure
-from gradwire.transport.stub import Answer, Request
 
 
 class PrivateTransport:
@@ -75,16 +74,14 @@ class PrivateTransport:
             channel.close()
             server.stop()
 
-    def attempt(
-        self, call: Call, method: str, request: Request, answer: type[Answer], seconds: float
-    ) -> Answer | Failure:
+    def attempt(self, call: Call, method: str, request: bytes, seconds: float) -> bytes | Failure:
         """Calls once. See ``Transport``."""
         try:
             server, channel = self.start()
         except UnavailableError as error:
             error.call_id = call.id
             return Failure(error)
-        result = channel.attempt(call, method, request, answer, min(seconds, call.left()))
+        result = channel.attempt(call, method, request, min(seconds, call.left()))
         if not isinstance(result, Failure) or not isinstance(result.error, UnavailableError):
             return result
         if self._closed or not server.has_died():
