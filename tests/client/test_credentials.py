@@ -53,8 +53,8 @@ def test_addresses_of_this_machine_are_told_apart(target: str) -> None:
         "ipv4:127.0.0.1:1,10.0.0.1:1", "ipv4:10.0.0.1:1", "vsock:1:1", "",
     ],
 )  # fmt: skip
-def test_a_token_is_not_sent_in_the_open(target: str) -> None:
-    """Unless that is written down; with TLS it isn't in the open."""
+def test_a_token_is_not_sent_unencrypted(target: str) -> None:
+    """Unless that is written down; with TLS it is encrypted."""
     assert not is_local(target)
     with pytest.raises(InvalidInputError, match=r"`tls=False` sends it all the same") as caught:
         read_credentials(target, None, TOKEN)

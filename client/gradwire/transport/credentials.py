@@ -1,6 +1,6 @@
-"""What a connection proves itself by, and what it asks of its server. Knows no gRPC.
+"""The certificates and the token of a connection. Must not import gRPC.
 
-Neither keys nor tokens are in any message or representation.
+No message or representation holds a key or a token.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _MAX_TOKEN = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TLS:
-    """How a connection is encrypted, and how its two ends know each other.
+    """How a connection is encrypted, and how its two ends authenticate each other.
 
-    The files hold PEM. They are read when the connection is made: whoever renews
-    a client's certificate connects again.
+    The files hold PEM. They are read when the connection is made: a renewed
+    certificate takes effect in the next connection.
 
     Attributes:
         ca: The certificates of the authorities that the server's must come from.
             By default the public ones that come with gRPC, or those in the file
             that the environment variable GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names.
         cert: The client's certificate, and those that lead to its authority, for
-            a server that asks for one.
+            a server that requires one.
         key: Its private key, without a password.
         server_name: The name that the server's certificate must have, if it
             isn't the host of the address.
@@ -86,21 +86,21 @@ def read_credentials(target: str, tls: TLSChoice, token: TokenSource) -> Credent
     certificates = _read_tls(tls)
     if token is not None and certificates is None and tls is not False and not is_local(target):
         raise InvalidInputError(
-            f"`token` must not be sent in the open; got the address {target!r} without `tls`. "
+            f"`token` must not be sent unencrypted; got the address {target!r} without `tls`. "
             "`tls=False` sends it all the same, over a network that you trust",
             field="token",
         )
     source = _token_source(token)
     if source is not None:
-        source()  # what can't work is found out now
+        source()  # an error is raised now, not at the first call
     return Credentials(certificates, source)
 
 
 def credentials_from_environment() -> tuple[TLSChoice, TokenSource]:
-    """Returns what goes with GRADWIRE_TARGET. See ``current_connection``.
+    """Returns the values of ``tls`` and ``token`` for GRADWIRE_TARGET. See ``current_connection``.
 
     Raises:
-        InvalidInputError: a variable has no meaning.
+        InvalidInputError: a variable has an invalid value.
     """
     token = os.environ.get("GRADWIRE_TOKEN_FILE")
     values = {
@@ -185,7 +185,7 @@ class _TokenFile:
 
 
 def _check_token(token: object) -> str:
-    """Returns a token that can travel. What it is stays out of the message."""
+    """Returns the token if it can be sent as metadata. The message doesn't hold it."""
     if not isinstance(token, str):
         problem = type(token).__name__
     elif not 1 <= len(token) <= _MAX_TOKEN:

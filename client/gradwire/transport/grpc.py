@@ -1,4 +1,4 @@
-"""Messages over gRPC, one attempt each. An edge: it knows gRPC, and no retries."""
+"""Sends messages over gRPC, one attempt each. Must not retry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gradwire.transport.stub import SERVICE_NAME
 from gradwire.transport.target import is_local
 
 KEEPALIVE_SECONDS = 30
-"""How often a server that keeps silent during a call is asked for a sign of life."""
+"""Seconds of silence during a call after which the server is pinged."""
 
 _CLOSED = "this connection is closed"
 _BROKEN_BY_FORK = (
@@ -33,7 +33,7 @@ class Channel:
 
     Args:
         target: Where the server listens, such as ``gpu-box:8701`` or ``unix:/path``.
-        credentials: What it proves itself by; nothing, by default.
+        credentials: Certificates and token; none by default.
     """
 
     def __init__(self, target: str, credentials: Credentials | None = None) -> None:
@@ -83,7 +83,7 @@ class Channel:
                     encrypted=encrypted,
                     allowed=call.allowed(),
                 )
-            except ValueError:  # gRPC's word for a channel that was closed meanwhile
+            except ValueError:  # gRPC raises it for a channel closed meanwhile
                 if not self._closed:
                     raise
                 return self._unavailable(_CLOSED, call)
@@ -125,19 +125,19 @@ def channel_options(target: str) -> list[tuple[str, Any]]:
     options: list[tuple[str, Any]] = [
         # Not bounded here. These options can't be changed once the channel is
         # made, and the server reports its bound only then: requests are held to
-        # it before they are sent, answers by the server. A bound of ours on
-        # answers that followed the server's word would protect from no server.
+        # it before they are sent, answers by the server. To bound answers by what
+        # the server itself reports would protect against no server.
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
         ("grpc.primary_user_agent", client_version()),
         # Retries are ours: gRPC's own stop silently above 256 KiB of request,
-        # and a resolver must not bring others in.
+        # and a resolver must not add others.
         ("grpc.enable_retries", 0),
         ("grpc.service_config_disable_resolution", 1),
-        # Two connections share nothing, a waiting time after a failure included.
+        # Two connections share nothing, the pause after a failure included.
         ("grpc.use_local_subchannel_pool", 1),
-        # A server that comes back is found soon; one that drops packets is
-        # given up in time for another attempt.
+        # A server that restarts is found soon; an attempt at one that drops
+        # packets ends in time for another.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.min_reconnect_backoff_ms", 5_000),

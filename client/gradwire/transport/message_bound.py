@@ -22,7 +22,7 @@ class MessageBound:
     def learn(self, info: service_pb2.GetServerInfoResponse) -> None:
         """Takes the bound that a server reports, or the default if it reports none."""
         reported = [limit.value for limit in info.limits if limit.name == LIMIT]
-        # A comparison, and not only truth: it is false for NaN, too.
+        # False for NaN, too.
         valid = bool(reported) and reported[0] >= 1
         self._bytes = int(min(reported[0], _MOST_BYTES)) if valid else DEFAULT_MESSAGE_BYTES
 

@@ -1,8 +1,7 @@
 """A private server: `gradwire_server` as a child process, and the transport to it.
 
 The child listens on a Unix socket that only its user can reach, and ends with
-its owner, however that ends. This module starts it and stops it, and knows
-nothing of what is computed in it.
+its owner, however that ends. This module starts and stops it.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ class PrivateTransport:
             return result
         if self._closed or not server.has_died():
             return result
-        # The call may be what killed it, so it is tried on one more server only.
+        # The call may be the cause, so it is tried on one more server only.
         text = f"the private server has died{server.last_words()}"
         return Failure(UnavailableError(text, call_id=call.id), retryable=call.attempts < 2)
 

@@ -1,6 +1,6 @@
-"""Preparing and computing: which messages go to a server, and what its answers mean.
+"""Prepares and computes: writes requests, reads answers, keeps plan ids and deadlines.
 
-It knows plans, deadlines and retries. How a message travels is the transport's.
+It must not import gRPC: a ``Transport`` carries the messages.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Answer = TypeVar("Answer", pb.PrepareResponse, pb.ComputeResponse, pb.GetServerI
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["DerivativeService"].full_name
 CONNECT_SECONDS = 5.0
-"""Within this time a server that is there says what it is."""
+"""Seconds within which a server must answer when a connection is made."""
 MAX_REMEMBERED_PLANS = 4096
 
 _RUN_BOUND = "the `timeout` of this call, which gw.connect, gw.remote or gw.prepare sets"
@@ -46,8 +46,8 @@ _MAX_MOVES = 8
 # a balancer, one server may prepare it and another be asked to run it.
 
 _POLL_SECONDS = 10
-# While it compiles, the server is asked again this often, so that no proxy on
-# the way takes the call for dead.
+# While it compiles, the server is polled this often, so that no proxy on the way
+# ends the call for its silence.
 
 
 class Transport(Protocol):
@@ -71,7 +71,7 @@ class Transport(Protocol):
         """
 
     def close(self) -> None:
-        """Ends it; calls in flight fail, and later ones as well."""
+        """Closes it; calls in flight fail, and later ones as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Reply:
 
 
 class Exchange:
-    """The calls of one connection, and the plans that it has met. Thread-safe."""
+    """The calls of one connection, and the ids of its plans. Thread-safe."""
 
     def __init__(self, transport: Transport, options: Options) -> None:
         self._transport = transport
@@ -168,7 +168,7 @@ class Exchange:
         return self._reply(response, call)
 
     def _prepare_within(self, program: bytes, key: str, call: Call, more_seconds: float) -> str:
-        """Prepares as a part of a call, and puts its deadline off by what that took."""
+        """Prepares as a part of a call, and moves its deadline by the time that took."""
         start = time.monotonic()
         deadline, seconds = call.deadline, call.seconds
         call.extend(more_seconds)
