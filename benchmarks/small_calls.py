@@ -22,6 +22,7 @@ from models import apply_mlp, make_params
 import gradwire as gw
 from gradwire.transport.grpc import Channel
 from gradwire.transport.options import check_options
+from gradwire.v1 import service_pb2
 
 TARGET = 1.15
 CALLS = 2000
@@ -85,14 +86,13 @@ class Recorder:
         self._channel = Channel(target)
         self.close = self._channel.close
 
-    def attempt(self, call: Any, method: str, request: Any, answer: Any, seconds: float) -> Any:
+    def attempt(self, call: Any, method: str, request: bytes, seconds: float) -> Any:
         """Calls once."""
-        result = self._channel.attempt(call, method, request, answer, seconds)
+        answer = self._channel.attempt(call, method, request, seconds)
         if method == "Compute":
-            self.request = request.SerializeToString()
-            self.answer = result.SerializeToString()
-            self.timings.append(result.timing)
-        return result
+            self.request, self.answer = request, answer
+            self.timings.append(service_pb2.ComputeResponse.FromString(answer).timing)
+        return answer
 
 
 def record(case: Case, target: str) -> Recorder:
