@@ -1,9 +1,9 @@
 """One-row calls on a prepared plan, beside a bare gRPC call of the same bytes and local JAX.
 
-What a remote derivative can't do without is a call of that many bytes and the
-computation, so their sum is what ours is measured against. The three take
-turns, call by call, in one run; ours and the bare server are processes of
-their own, each on a Unix socket.
+The unavoidable cost of a remote derivative is a call of that many bytes and the
+computation, so ours is compared with their sum. The three take turns, call by
+call, in one run; ours and the bare server are processes of their own, each on a
+Unix socket.
 """
 
 import statistics
@@ -96,7 +96,7 @@ class Recorder:
 
 
 def record(case: Case, target: str) -> Recorder:
-    """Makes some calls; returns what was seen of them."""
+    """Makes some calls; returns the recorder of them."""
     recorder = Recorder(target)
     with gw.Connection(recorder, check_options()) as connection:
         prepared = gw.prepare(case.function, *case.args, connection=connection)
