@@ -52,7 +52,7 @@ ENV PATH=/opt/gradwire/bin:/usr/local/bin:/usr/bin:/bin \
     GRADWIRE_SERVER_CACHE_DIR=/var/cache/gradwire \
     GRADWIRE_SERVER_WARM_DIR=/etc/gradwire/warm \
     GRADWIRE_SERVER_LOG_FORMAT=json
-# Calls are served in plaintext only if whoever runs the image says so: without
+# Calls are served in plaintext only if the image is run with a setting for it: without
 # --tls-cert and --tls-key, or --allow-plaintext-network, the server refuses to start.
 EXPOSE 8701 8702
 VOLUME /var/cache/gradwire

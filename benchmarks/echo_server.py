@@ -1,4 +1,4 @@
-"""The least that a gRPC server in Python can do: bytes in, bytes out, in a process of its own.
+"""A minimal gRPC server in Python: bytes in, bytes out, in a process of its own.
 
 ``/bench/Keep`` keeps its request; ``/bench/Call`` answers with what was kept,
 so that a call can have the bytes of any request and any answer.

@@ -1,4 +1,4 @@
-"""What is measured on: an MLP 32-128-128-32 in float32."""
+"""The model of the measurements: an MLP 32-128-128-32 in float32."""
 
 from types import ModuleType
 from typing import Any

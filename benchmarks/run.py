@@ -3,7 +3,7 @@
     python benchmarks/run.py                 everything
     python benchmarks/run.py small_calls     one part
 
-Times depend on the machine and on what else it does, so what can be compared is
+Times depend on the machine and its other load, so what is to be compared is
 measured in turn within one run, and given as ratios.
 """
 
@@ -11,7 +11,7 @@ import argparse
 import importlib
 
 PARTS = {
-    "small_calls": "one small call on a prepared plan, beside what it can't do without",
+    "small_calls": "one small call on a prepared plan, beside its unavoidable cost",
     "tracing": "one implicit call, which traces again",
     "startup": "from the start of the process to the first derivative",
     "lines": "lines of code",

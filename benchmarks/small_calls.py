@@ -1,9 +1,9 @@
 """One-row calls on a prepared plan, beside a bare gRPC call of the same bytes and local JAX.
 
-What a remote derivative can't do without is a call of that many bytes and the
-computation, so their sum is what ours is measured against. The three take
-turns, call by call, in one run; ours and the bare server are processes of
-their own, each on a Unix socket.
+The unavoidable cost of a remote derivative is a call of that many bytes and the
+computation, so ours is compared with their sum. The three take turns, call by
+call, in one run; ours and the bare server are processes of their own, each on a
+Unix socket.
 """
 
 import statistics
@@ -22,6 +22,7 @@ from models import apply_mlp, make_params
 import gradwire as gw
 from gradwire.transport.grpc import Channel
 from gradwire.transport.options import check_options
+from gradwire.v1 import service_pb2
 
 TARGET = 1.15
 CALLS = 2000
@@ -85,18 +86,17 @@ class Recorder:
         self._channel = Channel(target)
         self.close = self._channel.close
 
-    def attempt(self, call: Any, method: str, request: Any, answer: Any, seconds: float) -> Any:
+    def attempt(self, call: Any, method: str, request: bytes, seconds: float) -> Any:
         """Calls once."""
-        result = self._channel.attempt(call, method, request, answer, seconds)
+        answer = self._channel.attempt(call, method, request, seconds)
         if method == "Compute":
-            self.request = request.SerializeToString()
-            self.answer = result.SerializeToString()
-            self.timings.append(result.timing)
-        return result
+            self.request, self.answer = request, answer
+            self.timings.append(service_pb2.ComputeResponse.FromString(answer).timing)
+        return answer
 
 
 def record(case: Case, target: str) -> Recorder:
-    """Makes some calls; returns what was seen of them."""
+    """Makes some calls; returns the recorder of them."""
     recorder = Recorder(target)
     with gw.Connection(recorder, check_options()) as connection:
         prepared = gw.prepare(case.function, *case.args, connection=connection)

@@ -1,4 +1,4 @@
-"""What an implicit call pays for running the Python function again."""
+"""The cost of running the Python function again in an implicit call."""
 
 import statistics
 import time

@@ -4,15 +4,15 @@
 
 A model turns D samples of C inputs into D rows of A outputs. Differentiated as
 a whole, its Jacobian has (D·A)·(D·C) elements, of which all but one in D are
-zero; what was asked for, over many years, are the others (pytorch issues 23475
-and 41530, autograd 544): for each sample d
+zero; requested, over many years, are the others (pytorch issues 23475 and 41530,
+autograd 544): for each sample d
 
     ∂Y_a/∂X_c     ∂²Y_a/∂X_c∂X_k     ∂²Y_a/∂X_c²     ∂Y_a/∂θ_b
 
 in as many passes as one sample needs, and in a form that can stand in a loss.
 
 A real loss of complex numbers needs no `holomorphic=True`. For complex
-parameters its gradient is ∂L/∂Re c − i ∂L/∂Im c, so that a descent goes along
+parameters its gradient is ∂L/∂Re c − i ∂L/∂Im c, so that a descent moves along
 the conjugate. The loss here is a Monte-Carlo energy: of the wave function
 ψ = exp(L), by log-derivatives (McMillan 1965), for a particle in a harmonic
 well and a constant vector potential, H = ½(−i d/dx − K)² + ½x². Its ground
@@ -168,7 +168,7 @@ def sobolev_loss_by_hand(params, xs, ys, slopes, bends, weights):
 
 
 def check_training(rng, steps=800):
-    """Learns from few points: from values, from slopes too, from second derivatives too."""
+    """Learns from few points: from values, also slopes, also second derivatives."""
     print("\nA loss that holds values, Jacobians and second derivatives of 25 samples:")
     ticks = np.linspace(-1.5, 1.5, 5)
     xs = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
@@ -306,12 +306,12 @@ def check_energy(rng, steps=600):
     psi, exact = np.exp(log_psi_by_hand(params, grid)[0]), np.exp(1j * K * grid - 0.5 * grid**2)
     overlap = abs(np.vdot(psi, exact)) ** 2 / (np.vdot(psi, psi) * np.vdot(exact, exact)).real
     claim("1 − |⟨ψ | exact⟩|²", float(abs(1 - overlap)), 1e-3)
-    psi *= np.vdot(psi, exact) / np.vdot(psi, psi)  # of norm and phase nothing is said
+    psi *= np.vdot(psi, exact) / np.vdot(psi, psi)  # norm and phase are not determined
     return energies, grid, psi, exact
 
 
 def draw_picture(path, curves, energies, grid, psi, exact):
-    """Writes the picture: what derivatives in a loss are good for, and the ground state."""
+    """Writes the picture: the effect of derivatives in a loss, and the ground state."""
     figure = Figure(figsize=(12, 3.8), dpi=120, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     for (label, curve), colour in zip(curves.items(), (GREY, ACCENT, INK), strict=True):

@@ -24,7 +24,7 @@ import gradwire as gw
 PIXELS = 64
 HIDDEN = 256
 SPREAD = 0.75  # of the pixels, which are scaled to -1 ... 1
-SIGMAS = (0.1, 4.0)  # the sizes of noise that the network learns to see through
+SIGMAS = (0.1, 4.0)  # the sizes of noise that the network learns
 BATCH = 256
 
 
@@ -88,7 +88,7 @@ def draw_batch(rng, images, size=BATCH):
 
 
 def train(images, steps, rng):
-    """Trains by Adam. Returns the parameters and the loss at each step."""
+    """Trains by Adam; returns the parameters and the loss at each step."""
     params = init_params(rng)
     mean = {name: np.zeros_like(p) for name, p in params.items()}
     square = {name: np.zeros_like(p) for name, p in params.items()}

@@ -1,7 +1,7 @@
 """Runs every operator on the trained network and compares it with plain NumPy.
 
-The references know nothing of gradwire: the network's Jacobian is the chain
-rule written out, all beyond it is finite differences, everything in float64.
+The references don't use gradwire: the network's Jacobian is the chain rule
+written out, everything else finite differences, all in float64.
 """
 
 import functools
@@ -13,7 +13,7 @@ import numpy as np
 
 import gradwire as gw
 
-SIGMA = 0.5  # the size of the noise at which the score is looked at
+SIGMA = 0.5  # the size of the noise at which the score is evaluated
 BOUNDS = {"NumPy": 1e-10, "chain rule": 1e-10, "differences": 1e-6}
 
 
@@ -41,7 +41,7 @@ def differentiate(f, x, h=1e-3):
 
 
 def list_cases(score, loss, params, batch, spread):
-    """Returns for each operator a call, what it must return, and how that was found."""
+    """Returns for each operator a call, the result that it must have, and how that was found."""
     params = {name: p.astype(np.float64) for name, p in params.items()}
     xs, sigmas, vs = (array[:8].astype(np.float64) for array in batch)
     x, t, u, probes = xs[0], vs[1], vs[2], vs[:4]

@@ -24,7 +24,7 @@ def draw(path, score, params, losses, images, sigmas, rng):
         score: The network.
         params: Its parameters.
         losses: The loss at each step of training.
-        images: Digits that it has not seen.
+        images: Digits that were not in its training.
         sigmas: The least and the largest noise that it was trained on.
         rng: Random numbers.
     """

@@ -1,4 +1,4 @@
-"""Derivatives of functions of a matrix, and what it costs to form a Jacobian nobody needs.
+"""Derivatives of functions of a matrix, and the cost of forming an unneeded Jacobian.
 
     python examples/frechet.py [--out FOLDER]
 
@@ -18,10 +18,10 @@ the caller, as a product, as a pullback, and as that Jacobian; and
 
     d/dx (C (A + xB)⁻¹)[−1, −1]
 
-is computed by every route, with its time and memory. The product costs a few
+is computed in every way, with its time and memory. The product costs a few
 n³. The Jacobian's n⁴ elements are 20 MB at n = 40 and 330 MB at n = 80, so that
-those routes end at 40 here. The caller's kron is one that the compiler never
-stores, since it is only multiplied; its n⁴ products take their time even so.
+those ways end at 40 here. The caller's kron is one that the compiler never
+stores, since it is only multiplied; its n⁴ products still take time.
 """
 
 import argparse
@@ -240,7 +240,7 @@ def routes(n):
 
 
 def best_time(call, *args, runs=50, seconds=0.6):
-    """Returns the shortest of many runs, in seconds: the one that was disturbed least."""
+    """Returns the shortest of many runs, in seconds: the one with the least disturbance."""
     times = []
     while len(times) < runs and sum(times) < seconds:
         start = time.perf_counter()

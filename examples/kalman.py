@@ -12,13 +12,13 @@ algebra make its likelihood:
     F P + P Fᵀ = −L                          the stationary covariance, where
                                              the Kalman filter starts.
 
-Maximum likelihood needs the derivatives of all of it. People differentiated
-numerically (statsmodels issue 3699), or asked for a Lyapunov solver with
-gradients just for this (jax issue 19109). Here the filter is a gw.scan, the
-rest is gw.ops.linalg, and any operator goes around it.
+Maximum likelihood needs the derivatives of all of it. Elsewhere they are taken
+numerically (statsmodels issue 3699), or a Lyapunov solver with gradients was
+requested for this (jax issue 19109). Here the filter is a gw.scan, the
+rest is gw.ops.linalg, and any operator applies to it.
 
 The same likelihood is that of one large Gaussian vector, whose covariances are
-H expm(F |t − s|) P Hᵀ. That needs no filter, so the claims are held against
+H expm(F |t − s|) P Hᵀ. That needs no filter, so the claims are compared with
 it. It also says that r ∂ℓ/∂y is the expected noise with its sign turned, so
 that the smoother needs no program of its own (Durbin and Koopman 2012, 4.5):
 

@@ -4,15 +4,15 @@
 
 A Gaussian q has three sets of coordinates: ξ = (μ, S), mean and covariance; the
 natural θ = (S⁻¹μ, −½S⁻¹); and the expectations η = (μ, S + μμᵀ). The natural
-gradient is F⁻¹ ∂L/∂ξ, F being the Fisher information, which nobody wants to
-form: for n dimensions it has (n + n²)² elements. But ∂L/∂η is the natural
+gradient is F⁻¹ ∂L/∂ξ, F being the Fisher information, which is too large
+to form: for n dimensions it has (n + n²)² elements. But ∂L/∂η is the natural
 gradient in θ (Amari 1998; Hoffman et al. 2013), and so in ξ it is
 
     (∂ξ/∂θ) ∂L/∂η  =  one jvp of θ ↦ ξ along ∂L/∂η
 
 (Salimbeni, Eleftheriadis and Hensman 2018). Where a library had no forward
-mode, as TensorFlow 1 hadn't, people took the gradient of a gradient instead:
-uᵀJ is linear in u, and its own vjp is J·t (Townsend 2017). gw.jvp is that in
+mode, such as TensorFlow 1, the gradient of a gradient was used instead: uᵀJ is
+linear in u, and its own vjp is J·t (Townsend 2017). gw.jvp is that in
 one pass, and both are shown here: first on f(x) = [x₁, x₁x₃, x₂²], then for a
 posterior of a real regression, whose exact answer is known.
 """
@@ -135,7 +135,7 @@ PRIOR = 1.0  # the variance of each weight
 def negative_elbo(xi, data):
     """Returns KL(q ‖ prior) − E_q[log p(y | w)] for q = N(μ, S), but for constants."""
     mean, covariance = xi
-    covariance = 0.5 * (covariance + covariance.T)  # rounding may not tilt it
+    covariance = 0.5 * (covariance + covariance.T)  # symmetric in spite of rounding
     x, y = data
     residual = y - x @ mean
     misfit = residual @ residual + np.trace(x @ covariance @ x.T)
@@ -199,12 +199,12 @@ def check_gradient(data):
 
 
 def check_fit(data):
-    """Fits the posterior by natural and by plain gradients; returns how both went."""
+    """Fits the posterior by natural and by plain gradients; returns the course of both."""
     print("\nThe posterior of the diabetes regression, from a start that knows nothing:")
     exact = exact_posterior(data)
     start = np.zeros(10), 1e-4 * np.eye(10)
 
-    # In θ the model is conjugate, and a step of length 1 is the whole way.
+    # In θ the model is conjugate, and one step of length 1 reaches the solution.
     slope = gw.remote(lambda xi, data: slope_in_natural(negative_elbo, xi, data))(start, data)
     theta = tuple(a - b for a, b in zip(to_natural(start), slope, strict=True))
     mean, covariance = from_natural(theta)
@@ -241,7 +241,7 @@ def check_fit(data):
 
 
 def draw_picture(path, left, natural, plain, exact):
-    """Writes the picture: how fast each gradient gets there, and where."""
+    """Writes the picture: how fast each gradient converges, and to what."""
     names = load_diabetes().feature_names
     figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
     speed, weights = figure.subplots(1, 2, width_ratios=[4, 5])

@@ -3,15 +3,15 @@
     python examples/nested_losses.py [--out FOLDER]
 
 To train on a loss that holds a derivative takes the gradient of a derivative.
-Elsewhere that failed on particulars: transforms refuse a batch norm that
+Elsewhere that fails in particular cases: transforms refuse a batch norm that
 updates its statistics in place (pytorch issue 85533, functorch 867 and 986),
-batched Jacobians were asked for again and again (pytorch 23475), and some
+batched Jacobians were often requested (pytorch 23475), and some
 functions can be differentiated in one direction only. Here a derivative is an
-operator like another, and its gradient is one more operator around it:
+operator like any other, and its gradient is one more operator around it:
 
     ∇_θ ‖∂f_θ/∂x‖²,   ∇_θ (u_t − κ u_xx)²,   ∇_θ ‖∂f_θ/∂θ‖²,   ∇_θ vᵀ(∂f_θ/∂x)v
 
-What the claims are held against knows nothing of gradwire. The inner Jacobians
+The claims are compared with references that don't use gradwire. The inner Jacobians
 are found in NumPy by a complex step, Im f(x + ih)/h, which is exact but for
 rounding (Squire and Trapp 1998), and around them there are central differences.
 """
@@ -79,7 +79,7 @@ def parameter_differences(loss, params):
 
 
 def check_loss(text, loss, loss_in_numpy, params, *data):
-    """Holds value and parameter gradient of a loss against NumPy."""
+    """Compares value and parameter gradient of a loss with NumPy's."""
     value, gradient = gw.value_and_grad(loss)(params, *data)
     claim(f"{text}: value", difference(value, loss_in_numpy(params, *data)), 1e-12)
     wanted = parameter_differences(lambda p: loss_in_numpy(p, *data), params)

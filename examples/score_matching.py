@@ -9,9 +9,9 @@ and it is fitted without the constant and without knowing the true score by
     sliced   E[ vᵀ (∂f/∂x) v + ½‖f‖² ]       (Song et al. 2019), E[v vᵀ] = 1
 
 Training needs the gradient of that for the parameters: a third derivative of
-the network. With taped reverse mode alone, people asked for a Jacobian's
+the network. Users of taped reverse mode requested a Jacobian's
 diagonal without a loop of backward passes (pytorch issues 41530 and 87559),
-and for forward mode, which needs one pass (10223). Here the operators nest in
+and forward mode, which needs one pass (10223). Here the operators nest in
 any order, and the example shows that the order doesn't matter to the result.
 
 How random the directions make it depends on their distribution. For a
@@ -84,7 +84,7 @@ def mean_sliced(params, xs, vs, one=forward_over_reverse):
     return np.mean(gw.vmap(one, in_axes=(None, 0, 0))(params, xs, vs))
 
 
-# -- The same by hand, without gradwire: what the claims are held against. --
+# -- The same by hand, without gradwire: the references of the claims. --
 
 
 def by_hand(params, x):

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Every script begins with this: it ends at the first command that fails, and says
-# which one that was, where it stands, and with what status it ended. A command
-# within a condition may fail, and so may what stands there within a function.
+# Every script begins with this: it ends at the first command that fails, and prints
+# that command, its place and its status. A command within a condition may fail, and
+# so may commands of a function that is called there.
 set -Eeuo pipefail
-# `$(…)` ends at what fails in it, too. Bash before 4.4, as macOS has it, goes on.
+# `$(…)` ends at its first failure, too. Bash before 4.4, as on macOS, continues.
 shopt -s inherit_errexit 2>/dev/null || true
 
 report_failure() { # report_failure STATUS STATUSES-IN-THE-PIPELINE COMMAND

@@ -2,7 +2,7 @@
 
     GradwireError
     ├── InvalidProgramError (ValueError)   the function asked for cannot be
-    │   └── LimitExceededError             ... because a bound is passed
+    │   └── LimitExceededError             ... because a bound is exceeded
     ├── InvalidInputError (ValueError)     an argument doesn't fit
     ├── UnsupportedError (NotImplementedError)
     ├── OverloadedError                    too much at once
@@ -17,7 +17,7 @@
     ├── CoupledBatchError (ValueError)     samples of a batch depend on each other
     └── VersionError (RuntimeError)        client and server don't fit together
 
-It knows nothing of gRPC: a status is a name here.
+It must not import gRPC: a status is a name here.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class InvalidProgramError(GradwireError, ValueError):
 
 
 class LimitExceededError(InvalidProgramError):
-    """A bound of the server is passed.
+    """A bound of the server is exceeded.
 
     ``metadata`` holds ``limit`` (its name), ``allowed`` and ``got``.
     """
@@ -97,7 +97,7 @@ class UnsupportedError(GradwireError, NotImplementedError):
 
 
 class OverloadedError(GradwireError):
-    """The server has too much to do; retries are used up.
+    """The server is overloaded; retries are used up.
 
     ``retry_after`` is in how many seconds the server expects to have room, if it
     has said so.
@@ -129,7 +129,7 @@ class UnavailableError(GradwireError, ConnectionError):
 
 
 class AuthenticationError(GradwireError, PermissionError):
-    """The server doesn't know the caller: its token is missing or wrong."""
+    """The server refuses the caller: its token is missing or wrong."""
 
     default_reason = Reason.ERROR_REASON_UNAUTHENTICATED
 
@@ -168,7 +168,7 @@ class CoupledBatchError(GradwireError, ValueError):
 
 
 class VersionError(GradwireError, RuntimeError):
-    """Client and server don't understand each other."""
+    """The versions of client and server don't fit together."""
 
     default_reason = Reason.ERROR_REASON_UNSPECIFIED
 

@@ -43,8 +43,8 @@ def trace_entry(
 ) -> TracedProgram:
     """Traces a function as the entry of a program.
 
-    Operators and ``vmap`` know best how they are run as a whole: they have a
-    method ``trace_top_level`` for it.
+    Operators and ``vmap`` are traced differently where they are the whole
+    program: they have a method ``trace_top_level`` for it.
     """
     trace: Callable[..., TracedProgram]
     trace = getattr(function, "trace_top_level", partial(trace_program, function))
@@ -184,7 +184,7 @@ def remote(
 
 
 class Prepared:
-    """A program that is compiled and waits for arguments. See ``prepare``.
+    """A compiled program, to be called with arguments. See ``prepare``.
 
     Attributes:
         plan: What the server answered: choices, memory, FLOPs.

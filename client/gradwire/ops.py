@@ -65,7 +65,7 @@ def _attributes(op: OpDef, given: Mapping[str, Any], operands: Sequence[Any]) ->
 
 
 def _operands(op: OpDef, given: Sequence[Any], attrs: Mapping[str, Any]) -> list[Traced]:
-    """Returns operands in their common dtype; whole numbers as floats where only those serve."""
+    """Returns operands in their common dtype; integers as floats where the op takes only floats."""
     operands = [as_operand(value) for value in given]
     if op.name == "where" and operands:
         operands[0] = truth(operands[0])

@@ -1,7 +1,7 @@
 """Nested containers of arrays: taken apart into leaves, and put together again.
 
 Dicts, lists, tuples, named tuples, dataclasses and None, in each other to any
-depth; everything else is a leaf. It knows nothing of arrays.
+depth; everything else is a leaf. It must not import NumPy.
 """
 
 from __future__ import annotations

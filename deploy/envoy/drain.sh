@@ -1,5 +1,5 @@
 #!/bin/bash
-# Ends this Envoy in good order, from within its container: before Kubernetes
+# Ends this Envoy without losing calls, from within its container: before Kubernetes
 # sends SIGTERM (lifecycle.preStop), or by hand. Readiness fails at once, clients
 # are told to connect elsewhere as they make calls, and no connection is taken
 # after --drain-time-s; calls in flight go on. It returns when there are none, or

@@ -1,10 +1,10 @@
-"""Locust users who call derivatives through gradwire's own client and check every answer.
+"""Locust users that call derivatives through gradwire's own client and check every answer.
 
     make locust ARGS='--host 127.0.0.1:8701'                        five minutes of ramp
     make locust ARGS='--host 127.0.0.1:8701 --shape soak --soak-minutes 60'
 
 Closed loop: a user waits for its answer before it calls again, as a training
-loop does. For latency at a given rate use open_loop.py, which waits for nobody.
+loop does. For latency at a given rate use open_loop.py, which doesn't wait for answers.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ class Caller(User):
         ]
 
     def on_stop(self) -> None:
-        """Hangs up."""
+        """Disconnects."""
         self._connection.close()
 
     @task
     def call(self) -> None:
-        """Calls one kind and checks what comes back."""
+        """Calls one kind and checks the answer."""
         kind, prepared = self._calls[self._rng.choice(len(self._calls), p=self._shares)]
         arguments = kind.draw(self._rng)
         start = time.perf_counter()

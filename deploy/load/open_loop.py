@@ -4,8 +4,8 @@
     python deploy/load/open_loop.py --target host:8701     one that runs
     python deploy/load/open_loop.py --out folder           writes knee.json, .csv and .png
 
-Calls arrive as from callers who know nothing of each other (Poisson), each at a
-time drawn beforehand and with a deadline; latency counts from that time. Every
+Calls arrive as from independent callers (Poisson), each at a time drawn beforehand
+and with a deadline; latency counts from that time. Every
 answer is compared with a closed form. Ends with 1 if a value is wrong, with 3 if
 goodput at 5 × the knee is under --min-goodput of its peak.
 """
@@ -119,7 +119,7 @@ def _search(
     for factor in FACTORS:
         seconds = options.seconds * (2 if factor == FACTORS[-1] else 1)
         for client in options.clients:
-            if client == "bare" or factor >= 1.5:  # below, hardly anything is tried again
+            if client == "bare" or factor >= 1.5:  # below, hardly any call is retried
                 offer(factor * knee.rate, client, seconds)
 
 

@@ -53,8 +53,8 @@ def test_addresses_of_this_machine_are_told_apart(target: str) -> None:
         "ipv4:127.0.0.1:1,10.0.0.1:1", "ipv4:10.0.0.1:1", "vsock:1:1", "",
     ],
 )  # fmt: skip
-def test_a_token_is_not_sent_in_the_open(target: str) -> None:
-    """Unless that is written down; with TLS it isn't in the open."""
+def test_a_token_is_not_sent_unencrypted(target: str) -> None:
+    """Unless that is written down; with TLS it is encrypted."""
     assert not is_local(target)
     with pytest.raises(InvalidInputError, match=r"`tls=False` sends it all the same") as caught:
         read_credentials(target, None, TOKEN)
@@ -108,6 +108,8 @@ def test_a_file_of_a_token_must_hold_one(tmp_path: Path) -> None:
     )
     (tmp_path / "empty").write_text("\n\n")
     assert "got 0 characters" in str(_refused(token=tmp_path / "empty"))
+    (tmp_path / "two").write_text("two words\n")
+    assert str(_refused(token=tmp_path / "two")).endswith("got others")
 
 
 def test_what_a_function_raises_is_raised() -> None:
@@ -128,8 +130,8 @@ def test_files_of_certificates_are_checked(authority: Authority, tmp_path: Path)
     junk = tmp_path / "junk"
     junk.write_bytes(b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n\xff\n-----END")
     for name, rule in {
-        "ca": "must be a file of certificates in PEM",
-        "cert": "must be a file of certificates in PEM",
+        "ca": "must hold certificates in PEM",
+        "cert": "must hold certificates in PEM",
         "key": "must hold the private key of the certificate in `tls.cert`",
     }.items():
         error = _refused(tls=TLS(**{**right, name: tmp_path / "none"}))

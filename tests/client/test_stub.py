@@ -14,10 +14,12 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from gradwire.errors import DeadlineError, InternalError, LimitExceededError, Reason
-from gradwire.transport import stub as exchange
+from gradwire.tensors import encode_tensor
+from gradwire.transport import stub
 from gradwire.transport.connection import Connection, connect
+from gradwire.transport.message_bound import DEFAULT_MESSAGE_BYTES
 from gradwire.v1 import service_pb2
-from scripted_server import ScriptedServer, after, bare, detailed, plan_id
+from scripted_server import ScriptedServer, after, bare, detailed, info, plan_id
 
 PROGRAM = b"a program, as far as the client knows"
 X = np.arange(3.0)
@@ -36,6 +38,15 @@ def connection(server: ScriptedServer) -> Iterator[Connection]:
     with connect(server.target) as connection:
         server.asked.clear()
         yield connection
+
+
+def _report(server: ScriptedServer, connection: Connection, size: int) -> None:
+    """Has the connection learn a bound on its messages."""
+    response = info()
+    response.limits.add(name="max_message_bytes", value=size)
+    server.then("GetServerInfo", response)
+    connection.info()
+    server.asked.clear()
 
 
 def test_a_program_is_prepared_once(server: ScriptedServer, connection: Connection) -> None:
@@ -139,10 +150,10 @@ def test_a_forgotten_plan_is_sent_again(server: ScriptedServer, connection: Conn
 
 
 def test_a_program_too_large_to_send_along_is_prepared_again(
-    server: ScriptedServer, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedServer, connection: Connection
 ) -> None:
     """Program and inputs may each fit a message, and not both."""
-    monkeypatch.setattr(exchange, "MAX_MESSAGE_BYTES", 6000)
+    _report(server, connection, 6000)
     program, inputs = bytes(4000), [np.zeros(500)]
     connection.compute(program, inputs)
     server.then("Compute", FORGOTTEN)
@@ -158,7 +169,7 @@ def test_a_program_too_large_to_send_along_is_prepared_again(
     server.always("Compute", FORGOTTEN)
     with pytest.raises(InternalError, match="forgotten"):
         connection.compute(program, inputs)
-    assert len(server.requests("Prepare")) == exchange._MAX_MOVES
+    assert len(server.requests("Prepare")) == stub._MAX_MOVES
 
 
 def test_a_server_that_forgets_everything_is_at_fault(
@@ -175,7 +186,7 @@ def test_a_request_over_the_limit_is_not_sent(
     server: ScriptedServer, connection: Connection
 ) -> None:
     """The error names the limit and what there was, for the input and for the whole message."""
-    limit = exchange.MAX_MESSAGE_BYTES
+    limit = DEFAULT_MESSAGE_BYTES
     connection.prepare(PROGRAM)
     server.asked.clear()
     for size in (limit + 1, limit):
@@ -191,20 +202,30 @@ def test_a_request_over_the_limit_is_not_sent(
 
 def test_a_request_at_the_limit_arrives(server: ScriptedServer, connection: Connection) -> None:
     """Both ends have the same limit."""
-    size = exchange.MAX_MESSAGE_BYTES - 200
+    size = DEFAULT_MESSAGE_BYTES - 200
     reply = connection.compute(PROGRAM, [np.ones(size, np.uint8)])
     assert reply.outputs[0].size == size
     assert server.requests("Compute")[0].ByteSize() > size
 
 
-def test_an_answer_over_the_limit_is_refused(
+def test_a_request_over_the_limit_that_is_sent_is_refused(
     server: ScriptedServer, connection: Connection
 ) -> None:
-    """The status for it, gRPC's own, has no detail of ours."""
-    big = service_pb2.ComputeResponse(plan_id="x" * (exchange.MAX_MESSAGE_BYTES + 1))
-    server.then("Compute", big)
+    """The status for it, gRPC's own, has no detail of ours; a server that is replaced gives it."""
+    _report(server, connection, 2 * DEFAULT_MESSAGE_BYTES)
     with pytest.raises(LimitExceededError, match="too large"):
-        connection.compute(PROGRAM, [X])
+        connection.compute(PROGRAM, [np.zeros(DEFAULT_MESSAGE_BYTES, np.uint8)])
+    assert server.requests("Compute") == []
+
+
+def test_an_answer_over_the_default_limit_arrives(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    """Answers are bounded by the server alone."""
+    size = DEFAULT_MESSAGE_BYTES + 1
+    big = service_pb2.Output(tensor=encode_tensor(np.ones(size, np.uint8)))
+    server.then("Compute", service_pb2.ComputeResponse(outputs=[big], plan_id="x"))
+    assert connection.compute(PROGRAM, [X]).outputs[0].size == size
 
 
 def test_an_answer_that_contradicts_itself_is_the_servers_fault(

@@ -19,7 +19,7 @@ from deploy.gateway import cluster_of, deployed
 from deploy.scripted_fleet import HOSTS, call_once, dying, move, scripted
 from gradwire.errors import DeadlineError
 from gradwire.transport.connection import connect
-from gradwire.transport.stub import MAX_MESSAGE_BYTES
+from gradwire.transport.message_bound import DEFAULT_MESSAGE_BYTES
 from gradwire.v1 import service_pb2
 from scripted_server import ScriptedServer, after, bare
 from server_process import eventually
@@ -119,7 +119,7 @@ def test_a_deadline_passes(tmp_path: Path) -> None:
 def test_the_largest_messages_pass(tmp_path: Path) -> None:
     """64 MiB there and back, as between client and server."""
     with scripted(tmp_path) as (_, gateway, _), connect(gateway.target) as connection:
-        given = np.ones(MAX_MESSAGE_BYTES - 200, np.uint8)
+        given = np.ones(DEFAULT_MESSAGE_BYTES - 200, np.uint8)
         assert connection.compute(PROGRAM, [given]).outputs[0].size == given.size
 
 

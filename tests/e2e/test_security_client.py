@@ -57,8 +57,8 @@ def test_a_server_may_have_another_name(house: House) -> None:
 
 
 NOT_CONNECTED: dict[str, tuple[str, Callable[[House], Any], str]] = {
-    "no tls": ("tls", lambda h: None, "the server wants to be called with `tls`"),
-    "no tls, but a certificate": ("mtls", lambda h: False, "wants to be called with `tls`"),
+    "no tls": ("tls", lambda h: None, "the server requires `tls`"),
+    "no tls, but a certificate": ("mtls", lambda h: False, "the server requires `tls`"),
     "wrong authority": ("tls", lambda h: h.theirs.ca, "does not come from an authority that `tls`"),
     "public authorities": ("tls", lambda h: True, "does not come from an authority that `tls`"),
     "wrong name": (
@@ -66,11 +66,11 @@ NOT_CONNECTED: dict[str, tuple[str, Callable[[House], Any], str]] = {
         lambda h: gw.TLS(ca=h.ours.ca, server_name="elsewhere.test"),
         "is for another name",
     ),
-    "no certificate": ("mtls", lambda h: h.ours.ca, "wants another certificate of this client"),
+    "no certificate": ("mtls", lambda h: h.ours.ca, "requires another certificate of the client"),
     "wrong certificate": (
         "mtls",
         lambda h: gw.TLS(**_files(h, h.theirs.issue("client@gradwire.test"))),
-        "wants another certificate of this client",
+        "requires another certificate of the client",
     ),
     "tls to a plain server": ("plain", lambda h: h.ours.ca, "does not encrypt"),
 }

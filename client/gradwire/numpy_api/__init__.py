@@ -1,4 +1,4 @@
-"""What NumPy's ufuncs, functions and methods mean for traced arrays.
+"""What NumPy's ufuncs, functions and methods do with traced arrays.
 
 Importing it registers everything with `trace.traced`.
 """

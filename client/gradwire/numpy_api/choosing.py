@@ -146,7 +146,7 @@ def imag(val: Any) -> Traced:
 
 
 def conjugate(x: Traced) -> Any:
-    """``x.conj()``: unlike ``np.conj`` it leaves all that isn't complex as it is."""
+    """``x.conj()``: unlike ``np.conj`` it leaves what isn't complex as it is."""
     return np.conjugate(x) if is_complex(x.dtype) else x
 
 

@@ -1,4 +1,4 @@
-"""NumPy functions that compare whole arrays or ask what kind of number an element is."""
+"""NumPy functions that compare whole arrays or classify each element."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def zeros_like(
     *,
     device: Any = None,
 ) -> Traced:
-    """``np.zeros_like``, and ``np.empty_like``, whose values nobody may rely on."""
+    """``np.zeros_like``, and ``np.empty_like``, whose values are unspecified."""
     return full_like(a, 0, dtype, order, subok, shape, device=device)
 
 

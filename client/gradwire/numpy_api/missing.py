@@ -1,8 +1,8 @@
 """NumPy's sums, means and extremes that leave NaN out.
 
-NaN are replaced before anything is computed of them: their derivative is 0 and they
-make no other one NaN. Where a slice holds nothing else and its result is therefore
-NaN, they stay, and so the derivative is NaN too.
+NaN are replaced before anything is computed from them: their derivative is 0 and they
+make no other one NaN. Where a slice holds nothing else, and its result is NaN, they
+stay, so the derivative is NaN too.
 """
 
 from __future__ import annotations

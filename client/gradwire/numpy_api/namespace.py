@@ -19,7 +19,7 @@ def _holds_traced(value: Any) -> bool:
 
 
 class Namespace:
-    """NumPy, but for the functions that it doesn't let others take over."""
+    """NumPy, but for the functions that don't dispatch on their arguments."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(np, name)

@@ -1,4 +1,4 @@
-"""`np.linalg.norm` and its kin."""
+"""`np.linalg.norm` and the Array API's norms."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Traced:
     if len(factors) < 2:
         raise ValueError(f"np.linalg.multi_dot needs two arrays at least; got {len(factors)}")
     while len(factors) > 2:
-        # What is summed over early makes no later product dearer.
+        # An axis that is summed over early makes no later product more expensive.
         at = max(range(len(factors) - 1), key=lambda i: factors[i + 1].shape[0])
         factors[at : at + 2] = [apply("matmul", factors[at], factors[at + 1])]
     return apply("matmul", *factors)

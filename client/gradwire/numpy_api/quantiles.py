@@ -1,6 +1,6 @@
 """NumPy's medians, percentiles and quantiles, with and without NaN.
 
-Each sorts and takes elements by position, so that a derivative goes to the one or
+Each sorts and takes elements by position, so that a derivative reaches only the one or
 two elements between which the quantile lies.
 """
 
@@ -148,7 +148,7 @@ def _between(ranked: Any, places: _Places, n: Any, dtype: Any) -> Any:
 
 
 def _quantile(name: str, *, percent: bool, of_numbers: bool) -> Callable[..., Any]:
-    """Makes ``np.quantile`` or one of its kin.
+    """Makes ``np.quantile`` or one like it.
 
     Args:
         name: Its name below ``np``.
@@ -172,7 +172,7 @@ def _quantile(name: str, *, percent: bool, of_numbers: bool) -> Callable[..., An
         refuse_options(name, instead, weights=weights)
         x = strong(a)
         known = not isinstance(q := as_operand(q), Traced)
-        # NumPy tells the dtype, and refuses what it doesn't have.
+        # NumPy's own result has the dtype; NumPy refuses an unknown method.
         at = q if known else example(q) * 0
         dtype = pinned(getattr(np, name)(np.ones(1, x.dtype), at, method=method).dtype)
         if not known and not is_inexact(dtype):

@@ -64,7 +64,7 @@ def refuse_options(function: str, instead: str = "use its result", **options: An
 
 
 def strong(value: Any) -> Traced:
-    """Returns an operand as NumPy's ``asarray`` would: its dtype no longer gives way.
+    """Returns an operand as NumPy's ``asarray`` would: no longer weak.
 
     Always a new value, so that it may stand for a copy.
     """
@@ -74,7 +74,7 @@ def strong(value: Any) -> Traced:
 def example(value: Any) -> Any:
     """Returns a small value of the same dtype, or a Python scalar for a weak one.
 
-    NumPy's own answer to it tells the dtype of the real answer.
+    NumPy's result for it has the dtype of the real result.
     """
     operand = as_operand(value)
     if is_weak(operand):

@@ -102,7 +102,7 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     return apply("take", x, positions, axis=place)
 
 
-INTERCEPTED["numpy", "take"] = take  # it asks the table alone, and not the index
+INTERCEPTED["numpy", "take"] = take  # it dispatches on the table alone
 
 
 @implements("take_along_axis")

@@ -20,8 +20,8 @@ from gradwire.trace.values import apply, convert
 def scipy_ufunc(ufunc: np.ufunc) -> Callable[..., Any] | None:
     """Returns the handler of a ufunc of `scipy.special`, or None for any other.
 
-    A ufunc knows its name but not its library, and another library's `erf` may
-    be another function. So it must be the very object that the module holds.
+    A ufunc has a name but no library, and another library's `erf` may be another
+    function. So it must be the very object that the module holds.
     """
     name = ufunc.__name__
     if ufunc is getattr(sys.modules.get("scipy.special._ufuncs"), "_zeta", None):
@@ -67,7 +67,7 @@ def _logsumexp(
     if b is None:
         total = apply("logsumexp", x, axis=normal_axes(axis, x.ndim), keepdims=keepdims)
         return (total, np.sign(np.exp(total))) if return_sign else total
-    # What weighs nothing must not overflow beside the rest.
+    # An element of weight 0 must not overflow beside the others.
     weighed: Any
     weighed, b = np.broadcast_arrays(np.where(b == 0, -np.inf, x), b)
     axes = normal_axes(axis, weighed.ndim)

@@ -32,7 +32,7 @@ _ROUNDINGS = frozenset({"ceil", "floor", "round", "trunc"})
 """Ops that leave integers as they are in NumPy."""
 
 _TESTS = {"isfinite": True, "isinf": False, "isnan": False}
-"""Ops that ask about floating numbers, and the answer for others."""
+"""Predicates of floating numbers, and their result for others."""
 
 _ON_BOOL: dict[np.ufunc, str] = {
     np.add: "logical_or",

@@ -1,4 +1,4 @@
-"""Copies of a traced array in which some elements are others: what `x[key] = y` is in NumPy."""
+"""Copies of a traced array with some elements replaced: what `x[key] = y` is in NumPy."""
 
 from __future__ import annotations
 

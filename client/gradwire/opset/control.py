@@ -30,10 +30,10 @@ MAX_BRANCHES = 64
 _CAPTURES = AttrSpec(
     Kind.INTS, "how many operands are captured values of each function; none at all if empty", ()
 )
-_REVERSE = AttrSpec(Kind.BOOL, "whether it goes from the end to the start", False)
+_REVERSE = AttrSpec(Kind.BOOL, "whether it runs from the end to the start", False)
 _IMPLICIT_ATTRS: Mapping[str, AttrSpec] = {
-    "tolerance": AttrSpec(Kind.FLOAT, "the greatest residual, in absolute value, that will do"),
-    "max_iterations": AttrSpec(Kind.INT, "after how many steps it ends all the same"),
+    "tolerance": AttrSpec(Kind.FLOAT, "the greatest residual, in absolute value, that is accepted"),
+    "max_iterations": AttrSpec(Kind.INT, "the greatest number of steps"),
 }
 
 
@@ -87,7 +87,7 @@ OPS = (
     ),
     _control(
         "switch",
-        "The results of the function that the index, clamped into range, counts out.",
+        "The results of the function that the index, clamped into range, selects.",
         "index, operands...",
         rules.infer_switch,
         num_functions=(1, MAX_BRANCHES),
@@ -103,7 +103,7 @@ OPS = (
         num_functions=2,
         attrs={
             "max_iterations": AttrSpec(
-                Kind.INT, "after how many runs of the body it ends all the same; 0: never", 0
+                Kind.INT, "the greatest number of runs of the body; 0: no bound", 0
             )
         },
         flow=flow.while_loop,

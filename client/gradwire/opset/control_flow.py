@@ -1,4 +1,4 @@
-"""How operands go through control ops: which parameter meets which, and what comes out.
+"""How facts flow through control ops: from operands to parameters, and to results.
 
 One description serves every analysis: what it follows (a batch axis, the
 differentiations that reach a value) is a fact about each value, and two facts
@@ -32,7 +32,7 @@ def _divide(call: Call, facts: Facts) -> tuple[list[list[Any]], list[Any]]:
 
 
 def branches(call: Call, facts: Facts, callees: Sequence[CalleeFacts], lattice: Lattice) -> Facts:
-    """Any of the functions may run; what chooses between them is no number."""
+    """Any of the functions may run; the value that chooses has no effect on the facts."""
     captured, (_, *operands) = _divide(call, facts)
     results = [f([*mine, *operands]) for f, mine in zip(callees, captured, strict=True)]
     joined = results[0]
@@ -42,7 +42,7 @@ def branches(call: Call, facts: Facts, callees: Sequence[CalleeFacts], lattice: 
 
 
 def while_loop(call: Call, facts: Facts, callees: Sequence[CalleeFacts], lattice: Lattice) -> Facts:
-    """The body runs on what it made before; the condition makes no number."""
+    """The body runs on its own results; the condition has no effect on the facts."""
     (of_condition, of_body), state = _divide(call, facts)
     state = _repeat(lambda values: callees[1]([*of_body, *values]), state, lattice)
     callees[0]([*of_condition, *state])
@@ -50,14 +50,14 @@ def while_loop(call: Call, facts: Facts, callees: Sequence[CalleeFacts], lattice
 
 
 def fori_loop(call: Call, facts: Facts, callees: Sequence[CalleeFacts], lattice: Lattice) -> Facts:
-    """The body takes the index, of which nothing is to be said, and what it made before."""
+    """The body takes the index, which has no facts, and its own results."""
     (captured,), state = _divide(call, facts)
     index = lattice.nothing
     return _repeat(lambda values: callees[0]([*captured, index, *values]), state, lattice)
 
 
 def scan(call: Call, facts: Facts, callees: Sequence[CalleeFacts], lattice: Lattice) -> Facts:
-    """The body takes the carry that it made before, and a slice of each sequence."""
+    """The body takes the carry that it returned, and a slice of each sequence."""
     (captured,), own = _divide(call, facts)
     split = call.attrs["num_carry"]
     carry, slices = own[:split], own[split:]
@@ -78,13 +78,13 @@ def mapped(call: Call, facts: Facts, callees: Sequence[CalleeFacts], lattice: La
 def associative_scan(
     call: Call, facts: Facts, callees: Sequence[CalleeFacts], lattice: Lattice
 ) -> Facts:
-    """The function takes two elements, each as they came or as it made them."""
+    """The function takes two elements, each given or its own result."""
     (captured,), elements = _divide(call, facts)
     return _repeat(lambda values: callees[0]([*captured, *values, *values]), elements, lattice)
 
 
 def _repeat(step: Callable[[Facts], Facts], state: Facts, lattice: Lattice) -> list[Any]:
-    """Joins what a step makes to what it takes, until nothing is added.
+    """Joins a step's results to its operands, until nothing is added.
 
     It ends, since joining only ever adds, and there are finitely many facts.
     """

@@ -162,7 +162,7 @@ def _infer_dynamic_slice(call: Call) -> Sequence[TensorType]:
 
 def _batch_dynamic_slice(call: Call, axes: Axes) -> Axes:
     x, axis = call.inputs[0], axes[0]
-    # A slice as long as its axis starts at 0, wherever it was asked to.
+    # A slice as long as its axis starts at 0, whatever its start is.
     whole = axis is not None and call.attrs["slice_sizes"][axis] == x.shape[axis]
     return [axis if whole else MIXED]
 
@@ -214,7 +214,7 @@ def _update(name: str, wanted: str, doc: str, ufunc: str = "") -> OpDef:
 OPS = (
     OpDef(
         "dynamic_slice",
-        "The slice of a fixed size from computed starts, moved inside x where it would stick out.",
+        "The slice of a fixed size from computed starts, moved inside x where it would leave it.",
         _infer_dynamic_slice,
         (1, _MOST_AXES + 1),
         {"slice_sizes": AttrSpec(Kind.INTS, "the shape of the slice")},

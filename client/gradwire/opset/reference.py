@@ -1,6 +1,6 @@
 """Prints the reference page of the opset: ``python -m gradwire.opset.reference``.
 
-The page is a function of the table alone, so that it can't say anything else.
+The page is a function of the table alone, so that the two can't differ.
 """
 
 from __future__ import annotations

@@ -239,7 +239,7 @@ OPS = (
     ),
     _op(
         "roll",
-        "Moves elements along axes; what leaves at the end comes in at the start.",
+        "Moves elements along axes; what passes the end reappears at the start.",
         _infer_roll,
         along_axis_batch,
         axis=_AXES,

@@ -24,7 +24,7 @@ from gradwire.tensors import TensorType
 _STRIDES = AttrSpec(Kind.INTS, "the step along each spatial axis")
 _PADDING = AttrSpec(Kind.INTS, "how many zeros before and after each spatial axis")
 _DILATION = AttrSpec(Kind.INTS, "the distance of the weights along each spatial axis")
-_GROUPS = AttrSpec(Kind.INT, "channels are split into so many parts that don't meet", 1)
+_GROUPS = AttrSpec(Kind.INT, "channels are split into so many independent parts", 1)
 
 
 def _per_axis(call: Call, name: str, count: int, least: int) -> tuple[int, ...]:
@@ -110,7 +110,7 @@ def _infer_conv_transpose(call: Call) -> Sequence[TensorType]:
 
 
 def _conv_batch(call: Call, axes: Axes) -> Axes:
-    """Samples are the first axis of x; the weights are everyone's."""
+    """Samples are the first axis of x; they share the weights."""
     x, weights = axes
     return [0 if x == 0 and weights is None else MIXED]
 

@@ -1,6 +1,6 @@
-"""Building one function after another while Python runs. Knows ops only by the table.
+"""Builds one function after another while Python runs. Depends on ops only by the table.
 
-A `Trace` is one program in the making; a `FunctionBuilder` one of its functions.
+A `Trace` is one program being built; a `FunctionBuilder` one of its functions.
 Functions nest as the Python calls do, and an inner one that reads a value of an
 outer one gets it as a captured parameter, through any number of levels.
 """
@@ -43,7 +43,7 @@ class Ref:
 
 @dataclass
 class Trace:
-    """One program in the making.
+    """One program being built.
 
     Attributes:
         float_dtype: The floating dtype that all floating values are given, if any.
@@ -55,7 +55,7 @@ class Trace:
         scalars: Every scalar constant that was met, in order.
         checks: What to do with the hidden results of a run.
         custom: The functions with a rule of their own, by function and types.
-        infinite: Values that are infinite by design; nobody is warned of them.
+        infinite: Values that are infinite by design; no warning names them.
     """
 
     float_dtype: Dtype | None = None
@@ -75,7 +75,7 @@ class Trace:
         self.root = FunctionBuilder(self, None, "entry")
 
     def rewind(self, count: int) -> None:
-        """Forgets all but the first ``count`` functions: they are traced again."""
+        """Drops all but the first ``count`` functions: they are traced again."""
         del self.functions[count:], self.infos[count:], self.lines[count:]
 
     def pin(self, dtype: Dtype) -> Dtype:
@@ -140,7 +140,7 @@ Source = ArgumentSource | CapturedSource | FreshSource
 
 
 class FunctionBuilder:
-    """One function in the making.
+    """One function being built.
 
     Attributes:
         trace: The program it belongs to.
@@ -212,7 +212,7 @@ class FunctionBuilder:
         """
         ids = tuple(self.read(ref) for ref in inputs)
         line = caller_line()
-        # The outputs' number is the rule's to say, so they are counted after.
+        # The rule determines the number of outputs, so they get their ids after it.
         node = Node(op, ids, (), dict(sorted((attrs or {}).items())), tuple(functions))
         try:
             call, types = self.typer.infer(node)

@@ -60,7 +60,7 @@ def trace_function(
             inner.arguments[ref.id] = operand.ref
         inner.varying[ref.id] = varying is not None and varying[position]
         weak = operand is not None and operand.weak
-        # What has no axes is taken for a scalar, which `+=` rebinds.
+        # A value without axes is treated as a scalar, which `+=` rebinds.
         leaves.append(Traced(ref, weak=weak, is_param=bool(tensor_type.shape)))
     args, kwargs = unflatten(tree, leaves)
     with building(inner):
@@ -86,7 +86,7 @@ def run_on_stand_ins(
         with intercepting():
             return function(*args, **kwargs)
     except ValueError as error:
-        # `array[0] = x`: NumPy puts an error of its own over that of `float(x)`.
+        # `array[0] = x`: NumPy replaces the error of `float(x)` by its own.
         if not isinstance(error.__cause__, TraceError):
             raise
         line = error.__cause__.message.rpartition(" (at ")[2]

@@ -1,10 +1,11 @@
-"""Functions of libraries that ask no traced operand what they mean for it.
+"""Functions of libraries that don't dispatch on every traced operand.
 
-`np.take` asks the table and not the index, and some of SciPy's functions turn their
-operands into arrays before anybody is asked. While a function is being traced, the
-attributes of their modules are functions that look first. They pass everything else on,
-also that of other threads. A name that was bound before, as by ``from scipy.special
-import softmax``, is the library's own and refuses, with a message that says what to write.
+`np.take` dispatches on the table and not on the index, and some of SciPy's functions
+convert their operands to arrays without dispatching. While a function is being traced,
+the attributes of their modules are replaced by functions that look for traced operands
+first and pass all other calls on, those of other threads included. A name that was bound
+before, as by ``from scipy.special import softmax``, is the library's own and refuses,
+with a message that says what to write.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def intercepting() -> Iterator[None]:
 
 def _install() -> None:
     for (module, name), handler in INTERCEPTED.items():
-        # A library that isn't imported isn't called, either.
+        # A library that isn't imported isn't called.
         original = getattr(sys.modules.get(module), name, None)
         if original is not None:
             _originals[module, name] = original

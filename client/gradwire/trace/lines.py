@@ -66,7 +66,7 @@ def _offered(frame: FrameType) -> str:
 
 
 def _is_library(frame: FrameType) -> bool:
-    # SciPy need not be there, so its place isn't known.
+    # SciPy need not be installed, so its folder isn't known.
     return frame.f_code.co_filename.startswith(_OURS) or _module(frame)[0] == "scipy"
 
 

@@ -1,6 +1,6 @@
-"""What to write instead of calls of NumPy and SciPy that reach no traced array as such.
+"""What to write instead of calls of NumPy and SciPy that don't dispatch on traced arrays.
 
-They turn their arguments into arrays by themselves, and say so to nobody.
+They convert their arguments to arrays themselves.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ UFUNCS: dict[np.ufunc, Callable[..., Any]] = {}
 """What a NumPy ufunc does with traced operands."""
 
 FOREIGN_UFUNCS: list[Callable[[np.ufunc], Callable[..., Any] | None]] = []
-"""Asked in turn for what a ufunc that isn't NumPy's does with traced operands."""
+"""Called in turn to find what a ufunc that isn't NumPy's does with traced operands."""
 
 UFUNC_METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {}
-"""What ``ufunc.reduce`` and its kin do with traced operands."""
+"""What ``ufunc.reduce`` and the other methods do with traced operands."""
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
 """What a NumPy function does with traced operands."""
@@ -53,7 +53,7 @@ def _handle(handler: Callable[..., Any], name: str, args: Any, kwargs: Any) -> A
     try:
         return handler(*args, **kwargs)
     except TypeError as error:
-        # Without a deeper frame it is the call itself that failed: NumPy has the option.
+        # Without a deeper frame the call itself failed: NumPy has the option.
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:
             raise
         reason = str(error).split("() ", 1)[-1]
@@ -80,8 +80,8 @@ class Traced:
     """An array whose values are known only when the program runs.
 
     Attributes:
-        weak: It stands for a Python scalar, which takes the dtype of what it
-            meets.
+        weak: It stands for a Python scalar, which takes the dtype of the
+            other operand.
     """
 
     __slots__ = ("_is_param", "_is_shared", "_ref", "weak")

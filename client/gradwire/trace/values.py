@@ -38,7 +38,7 @@ def current_builder() -> FunctionBuilder:
 
 
 def is_weak(value: Any) -> bool:
-    """Says whether a value takes the dtype of what it meets (NEP 50)."""
+    """Says whether a value takes the dtype of the other operand (NEP 50)."""
     return type(value) in _WEAK_DTYPES or (isinstance(value, Traced) and value.weak)
 
 

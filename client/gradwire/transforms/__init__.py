@@ -1,1 +1,1 @@
-"""The operators: what `gradwire.grad` and its kin are."""
+"""The operators, such as `gradwire.grad`."""

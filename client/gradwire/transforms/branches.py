@@ -1,4 +1,4 @@
-"""Branches, and functions that change only how a derivative is taken."""
+"""Branches, and operators that change only how a derivative is taken."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def trace_steady(
     last: tuple[TensorType, ...] = (),
     pair: bool = False,
 ) -> tuple[list[Traced], TracedFunction]:
-    """Traces a function that hands a state on, and gives weak numbers its dtypes.
+    """Traces a function that carries a state, and gives weak numbers its dtypes.
 
     A Python number as the first state takes the dtype that the function makes
     of it, so that ``scan(f, 0.0, xs)`` works for float32 rows.

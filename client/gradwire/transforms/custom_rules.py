@@ -1,4 +1,4 @@
-"""Functions that bring their own derivative, with JAX's conventions."""
+"""Functions with a derivative of their own, in JAX's conventions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all operators share: the point, the function traced there, the node, the answer."""
+"""What all operators share: the point, the function traced there, the node, the result."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Operator:
         self._emit_top_level = emit_top_level or emit
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Takes the derivative: here and now, or as part of the function being traced."""
+        """Takes the derivative: in a call of the server, or in the function being traced."""
         if active_builder() is not None:
             return self._emit(*args, **kwargs)
         return remote(self)(*args, **kwargs)

@@ -38,16 +38,16 @@ def fixed_point(
     Args:
         f: Returns a value like its argument.
         x0: The first guess, which has no derivative.
-        tolerance: The greatest ``|f(x) - x|`` that will do; some units of
-            rounding of the dtype by default.
-        max_iterations: After how many steps to give up.
+        tolerance: The greatest ``|f(x) - x|`` that is accepted; some
+            units of rounding of the dtype by default.
+        max_iterations: The greatest number of steps.
 
     Returns:
         The fixed point, to the tolerance or as well as rounding allows. NaN,
         with NaN for derivatives and a warning, if ``max_iterations`` end it
         while it still moves, by more than the square root of a unit of rounding
         relative to the value in the last step or in the last quarter of them:
-        it diverges, goes to and fro, or needs more steps or another tolerance.
+        it diverges, oscillates, or needs more steps or another tolerance.
     """
     return _solve("fixed_point", f, x0, tolerance, max_iterations)
 
@@ -67,9 +67,9 @@ def root(
     Args:
         f: Returns a value with the tree, shapes and dtypes of its argument.
         x0: The first guess, which has no derivative.
-        tolerance: The greatest ``|f(x)|`` that will do; some units of rounding
-            of the dtype by default.
-        max_iterations: After how many steps to give up.
+        tolerance: The greatest ``|f(x)|`` that is accepted; some units of rounding of
+            the dtype by default.
+        max_iterations: The greatest number of steps.
 
     Returns:
         The root, to the tolerance or as well as rounding allows. NaN, with NaN
@@ -87,7 +87,7 @@ def linear_solve(
     transpose_solve: Callable[..., Any] | None = None,
     symmetric: bool = False,
 ) -> Any:
-    """Solves ``matvec(x) = b`` by a solver of the caller's.
+    """Solves ``matvec(x) = b`` by the caller's solver.
 
     Derivatives are solutions of the same system, not derivatives of the solver.
 

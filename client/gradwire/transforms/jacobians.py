@@ -101,7 +101,7 @@ def batched_jacobian(
         in_axes: The batch axis of each argument; None for none.
         mode: ``forward``, ``reverse`` or ``auto``.
         chunk: How many passes run at once; all by default.
-        independent: Your word that samples don't mix; nothing is checked then.
+        independent: States that samples don't mix; nothing is checked then.
         has_aux: Whether ``f`` returns a pair ``(value, aux)``.
         with_value: Whether to return the value as well.
 

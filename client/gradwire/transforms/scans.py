@@ -29,7 +29,7 @@ def scan(
     length: int | None = None,
     reverse: bool = False,
 ) -> Any:
-    """Runs a function along the leading axis of arrays and hands a value on.
+    """Runs a function along the leading axis of arrays, carrying a value.
 
     Args:
         f: Called as ``f(carry, x)``; returns ``(carry, y)``, the carry with the

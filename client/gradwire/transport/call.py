@@ -1,4 +1,4 @@
-"""One call of a caller's: its identity and its time, over all attempts and messages."""
+"""One call: its identity and its time, over all attempts and messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def program_key(program: bytes, precision: str) -> str:
 
 
 _CLOCK_SLACK = 0.05
-# By so many seconds a server may see the end of a call's time earlier.
+# A server may see a call's deadline pass this many seconds earlier.
 
 
 class Call:
@@ -67,7 +67,7 @@ class Call:
     def allowed(self) -> str:
         """Says how much time there was, for a message; empty while some of it is left.
 
-        Then it is another's time that is over, such as a proxy's.
+        In that case another deadline has passed, such as a proxy's.
         """
         return "" if self.left() > _CLOCK_SLACK else f"{self.seconds:g} s, {self.bound}"
 

@@ -1,4 +1,7 @@
-"""The process of a private server: its start, its end, and its last words. Knows no gRPC."""
+"""Starts and stops the process of a private server, and reads its output.
+
+Must not import gRPC.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ class ServerProcess:
         """Starts it and waits until it takes calls.
 
         Raises:
-            UnavailableError: it didn't come up in time, or can't be started at all.
+            UnavailableError: it did not start in time, or can't be started at all.
         """
         _check_installed()
         # Short and in /tmp, since the path of a socket must have at most 107 bytes.
@@ -51,7 +54,7 @@ class ServerProcess:
                 _command(self.target),
                 bufsize=0,  # plain descriptors: a lock might be held when this process forks
                 env=_environment(),
-                start_new_session=True,  # Ctrl-C is for the owner
+                start_new_session=True,  # Ctrl-C goes to the owner alone
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -71,11 +74,11 @@ class ServerProcess:
 
     @property
     def running(self) -> bool:
-        """Whether it is still there."""
+        """Whether it still runs."""
         return self._process.poll() is None
 
     def has_died(self) -> bool:
-        """Says the same of the near future: a socket is closed just before its process ends."""
+        """Returns whether it ends within 0.5 s: its socket is closed just before."""
         try:
             self._process.wait(0.5)
         except subprocess.TimeoutExpired:
@@ -96,14 +99,11 @@ class ServerProcess:
         self._stop()
 
     def after_fork(self) -> None:
-        """Leaves it to the parent.
-
-        The pipe to its stdin above all: it has to end when the owner does.
-        """
+        """Closes this process's copies of its pipes: it has to end with the parent's."""
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
-        self._process.returncode = 0  # keeps subprocess from waiting for what is no child here
+        self._process.returncode = 0  # it is no child of this process to wait for
 
     def _wait_until_ready(self, seconds: float) -> None:
         line = self._output.first_line(seconds)
@@ -121,7 +121,7 @@ class ServerProcess:
 
 
 class _Output(threading.Thread):
-    """Reads what a process writes, so that it never waits, and keeps what may matter."""
+    """Reads a process's output, so that no full pipe blocks it, and keeps a part for messages."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         super().__init__(name="gradwire-private-server", daemon=True)
@@ -193,7 +193,7 @@ def _check_installed() -> None:
 def _command(target: str) -> list[str]:
     # -P: the current folder must not shadow modules.
     command = [sys.executable, "-P", "-m", "gradwire_server", "--embedded", "--listen", target]
-    # Who closes the connection waits for nothing any more.
+    # No call is waited for after the connection is closed.
     command += ["--metrics", "off", "--grace", "0"]
     cache = os.environ.get("GRADWIRE_CACHE_DIR")
     return [*command, "--cache-dir", cache] if cache else command
@@ -201,10 +201,10 @@ def _command(target: str) -> list[str]:
 
 def _environment() -> dict[str, str]:
     environment = dict(os.environ)
-    # By default JAX takes three quarters of a GPU's memory, which the owner may use, too.
+    # By default JAX allocates three quarters of a GPU's memory, which the owner may need.
     environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     environment["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # it never forks
-    # Nobody else reaches it; these are for a server that this environment also starts.
+    # Only this user reaches it; the settings are for other servers in this environment.
     for name in ("TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "TOKEN_FILE"):
         environment.pop(f"GRADWIRE_SERVER_{name}", None)
     # What this process finds by PYTHONPATH or by changing sys.path, the child must

@@ -24,8 +24,8 @@ from gradwire.v1 import service_pb2
 class Connection:
     """A server, and how it is to compute. Made by ``connect`` and ``local``; thread-safe.
 
-    Within ``with connection:`` it is what calls use that name no other; the end
-    of the outermost such block closes it.
+    Within ``with connection:`` calls that name no connection use it; the end of
+    the outermost such block closes it.
 
     Attributes:
         precision: How float32 matrix products are computed.
@@ -76,9 +76,12 @@ class Connection:
     def info(self) -> service_pb2.GetServerInfoResponse:
         """Returns what the server is, offers and allows.
 
+        From then on requests are held to the ``max_message_bytes`` that it
+        reports. ``connect`` and ``local`` call this once.
+
         Raises:
             UnavailableError: no server can be reached within 5 s.
-        AuthenticationError: the server doesn't know this caller.
+            AuthenticationError: the server refuses this caller.
         """
         return self._exchange.info()
 
@@ -124,7 +127,7 @@ def connect(
     precision: str = "highest",
     float_dtype: npt.DTypeLike | None = None,
 ) -> Connection:
-    """Connects to a server, and makes sure that the two understand each other.
+    """Connects to a server, and checks that its version fits.
 
     Args:
         target: Where it listens: ``host:port`` or ``unix:/path``.
@@ -132,14 +135,14 @@ def connect(
             of the authorities that the server's certificate must come from; or
             True, for the public ones that come with gRPC. Without it nothing is
             encrypted.
-        token: What the server knows the caller by; or a function that returns
-            it, called at each attempt; or a ``pathlib.Path`` to a file whose
-            first line it is, read again when that has changed. Without TLS it is
-            sent only to this machine's own addresses, unless ``tls=False`` says
-            that the network is trusted.
+        token: What the caller authenticates with; or a function that returns it,
+            called at each attempt; or a ``pathlib.Path`` to a file whose first line
+            it is, read again when that has changed. Without TLS it is sent only to
+            this machine's own addresses, unless ``tls=False`` says that the network
+            is trusted.
         timeout: Seconds that one run may take.
         affinity: Balancers send calls with the same affinity to the same server.
-            By default they go by the program.
+            By default they choose by the program.
         precision: How float32 matrix products are computed: ``highest`` (true
             float32), ``high`` or ``fast`` (TF32 on recent GPUs).
         float_dtype: Converts all floating values to this dtype.
@@ -150,7 +153,7 @@ def connect(
     Raises:
         UnavailableError: no server can be reached within 5 s.
         VersionError: the server is of a version that doesn't fit.
-        AuthenticationError: the server doesn't know the token, or wants one.
+        AuthenticationError: the server refuses the token, or requires one.
         InvalidInputError: an argument is not as it must be.
     """
     check_target(target)
@@ -167,7 +170,7 @@ def connect(
 
 
 def check_version(connection: Connection) -> None:
-    """Asks the server whether it understands this client.
+    """Checks that the server offers the opset of this client.
 
     Raises:
         VersionError: it doesn't.

@@ -1,6 +1,6 @@
-"""What a connection proves itself by, and what it asks of its server. Knows no gRPC.
+"""The certificates and the token of a connection. Must not import gRPC.
 
-Neither keys nor tokens are in any message or representation.
+No message or representation holds a key or a token.
 """
 
 from __future__ import annotations
@@ -11,39 +11,47 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from gradwire.credential_files import (
+    CredentialFileError,
+    FilePath,
+    file_stamp,
+    fits_header,
+    read_certificates,
+    read_key,
+    read_token_lines,
+)
 from gradwire.errors import InvalidInputError
 from gradwire.transport.target import is_local
 
 _MAX_TOKEN = 4096
-_MAX_FILE = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TLS:
-    """How a connection is encrypted, and how its two ends know each other.
+    """How a connection is encrypted, and how its two ends authenticate each other.
 
-    The files hold PEM. They are read when the connection is made: whoever renews
-    a client's certificate connects again.
+    The files hold PEM. They are read when the connection is made: a renewed
+    certificate takes effect in the next connection.
 
     Attributes:
         ca: The certificates of the authorities that the server's must come from.
             By default the public ones that come with gRPC, or those in the file
             that the environment variable GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names.
         cert: The client's certificate, and those that lead to its authority, for
-            a server that asks for one.
+            a server that requires one.
         key: Its private key, without a password.
         server_name: The name that the server's certificate must have, if it
             isn't the host of the address.
     """
 
-    ca: str | os.PathLike[str] | None = None
-    cert: str | os.PathLike[str] | None = None
-    key: str | os.PathLike[str] | None = field(default=None, repr=False)
+    ca: FilePath | None = None
+    cert: FilePath | None = None
+    key: FilePath | None = field(default=None, repr=False)
     server_name: str | None = None
 
 
-TLSChoice: TypeAlias = bool | str | os.PathLike[str] | TLS | None
-TokenSource: TypeAlias = str | os.PathLike[str] | Callable[[], str] | None
+TLSChoice: TypeAlias = bool | FilePath | TLS | None
+TokenSource: TypeAlias = FilePath | Callable[[], str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +86,21 @@ def read_credentials(target: str, tls: TLSChoice, token: TokenSource) -> Credent
     certificates = _read_tls(tls)
     if token is not None and certificates is None and tls is not False and not is_local(target):
         raise InvalidInputError(
-            f"`token` must not be sent in the open; got the address {target!r} without `tls`. "
+            f"`token` must not be sent unencrypted; got the address {target!r} without `tls`. "
             "`tls=False` sends it all the same, over a network that you trust",
             field="token",
         )
     source = _token_source(token)
     if source is not None:
-        source()  # what can't work is found out now
+        source()  # an error is raised now, not at the first call
     return Credentials(certificates, source)
 
 
 def credentials_from_environment() -> tuple[TLSChoice, TokenSource]:
-    """Returns what goes with GRADWIRE_TARGET. See ``current_connection``.
+    """Returns the values of ``tls`` and ``token`` for GRADWIRE_TARGET. See ``current_connection``.
 
     Raises:
-        InvalidInputError: a variable has no meaning.
+        InvalidInputError: a variable has an invalid value.
     """
     token = os.environ.get("GRADWIRE_TOKEN_FILE")
     values = {
@@ -127,43 +135,16 @@ def _read_tls(tls: TLSChoice) -> Certificates | None:
         )
     if (tls.cert is None) != (tls.key is None):
         raise InvalidInputError("`tls.cert` and `tls.key` must come together; got one of them")
-    certificates = Certificates(
-        _read("tls.ca", tls.ca), _read("tls.cert", tls.cert), _read("tls.key", tls.key),
-        tls.server_name,
-    )  # fmt: skip
-    _check_certificates(tls, certificates)
-    return certificates
-
-
-def _check_certificates(tls: TLS, certificates: Certificates) -> None:
-    """Has OpenSSL parse them: gRPC would only say, later, that it can't connect."""
-    import ssl  # takes its time, and most connections are local
-
-    for name, path, data in (
-        ("tls.ca", tls.ca, certificates.ca),
-        ("tls.cert", tls.cert, certificates.cert),
-    ):
-        if data is None:
-            continue
-        try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.load_verify_locations(cadata=data.decode("ascii", "ignore"))
-        except (ssl.SSLError, ValueError):
-            raise InvalidInputError(
-                f"`{name}` must be a file of certificates in PEM; got {_shown(path or '')}",
-                field=name,
-            ) from None
-    if tls.cert is not None and tls.key is not None:
-        try:
-            # The password is asked for at the terminal if none is given.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(tls.cert, tls.key, password="")
-        except (ssl.SSLError, OSError) as error:
-            reason = getattr(error, "reason", None) or "it can't be parsed"
-            raise InvalidInputError(
-                "`tls.key` must hold the private key of the certificate in `tls.cert`, in PEM and "
-                f"without a password; got {_shown(tls.key)} ({reason})",
-                field="tls.key",
-            ) from None
+    ca = cert = key = None
+    try:
+        if tls.ca is not None:
+            ca = read_certificates("tls.ca", tls.ca)
+        if tls.cert is not None and tls.key is not None:
+            cert = read_certificates("tls.cert", tls.cert)
+            key = read_key("tls.key", tls.key, "tls.cert", tls.cert)
+    except CredentialFileError as error:
+        raise _refusal(error) from None
+    return Certificates(ca, cert, key, tls.server_name)
 
 
 def _token_source(token: TokenSource) -> Callable[[], str] | None:
@@ -191,27 +172,25 @@ class _TokenFile:
         self._read: tuple[object, str] = (None, "")
 
     def __call__(self) -> str:
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            stamp = None  # reading it says what is wrong
-        else:
-            stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        stamp = file_stamp(self._path)
         known, token = self._read
         if stamp is None or stamp != known:
-            lines = (_read("token", self._path) or b"").decode("utf-8", "replace").split()
-            token = _check_token(lines[0] if lines else "")
+            try:
+                lines = read_token_lines("token", self._path)
+            except CredentialFileError as error:
+                raise _refusal(error) from None
+            token = _check_token(lines[0][1] if lines else "")
             self._read = stamp, token
         return token
 
 
 def _check_token(token: object) -> str:
-    """Returns a token that can travel. What it is stays out of the message."""
+    """Returns the token if it can be sent as metadata. The message doesn't hold it."""
     if not isinstance(token, str):
         problem = type(token).__name__
     elif not 1 <= len(token) <= _MAX_TOKEN:
         problem = f"{len(token)} characters"
-    elif not (token.isascii() and token.isprintable() and " " not in token):
+    elif not fits_header(token):
         problem = "others"
     else:
         return token
@@ -222,19 +201,5 @@ def _check_token(token: object) -> str:
     )
 
 
-def _read(name: str, path: str | os.PathLike[str] | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        with open(os.fspath(path), "rb") as file:
-            return file.read(_MAX_FILE)
-    except (OSError, ValueError, TypeError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
-        raise InvalidInputError(
-            f"`{name}` must be a file that can be read; got {_shown(path)} ({reason})", field=name
-        ) from None
-
-
-def _shown(path: str | os.PathLike[str]) -> str:
-    """Returns a path for a message; a key may have been given in its place."""
-    return "PEM instead of its path" if "-----" in str(path) else repr(str(path))
+def _refusal(error: CredentialFileError) -> InvalidInputError:
+    return InvalidInputError(str(error), field=error.field)

@@ -1,4 +1,4 @@
-"""The connection that calls use which name no other."""
+"""The connection of calls that name none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gradwire.transport.private_server import local
 
 
 def current_connection() -> Connection:
-    """Returns the connection that calls use which name no other.
+    """Returns the connection of calls that name none.
 
     It is the innermost that was entered in this context; else the one that was
     last entered in this process and is still open; else one to the address in
@@ -29,14 +29,14 @@ def current_connection() -> Connection:
     Raises:
         UnavailableError: there is none, and none can be made.
         VersionError: the server at GRADWIRE_TARGET doesn't fit.
-        AuthenticationError: it doesn't know this caller.
+        AuthenticationError: it refuses this caller.
         InvalidInputError: a variable is not as it must be.
     """
     return entered_connection() or _DEFAULTS.get(os.environ.get("GRADWIRE_TARGET", ""))
 
 
 class _Defaults:
-    """The connections that nobody made: one for each value of GRADWIRE_TARGET."""
+    """The connections made by default: one for each value of GRADWIRE_TARGET."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -44,11 +44,11 @@ class _Defaults:
         forks.register(self)
 
     def after_fork(self) -> None:
-        """Replaces the lock. The connections look after themselves."""
+        """Replaces the lock. The connections are registered on their own."""
         self._lock = threading.Lock()
 
     def get(self, target: str) -> Connection:
-        with self._lock:  # so that threads which come first together start one server
+        with self._lock:  # so that simultaneous first calls start one server
             connection = self._connections.get(target)
             if connection is None or connection.closed:
                 connection = self._connections[target] = self._make(target)

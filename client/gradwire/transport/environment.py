@@ -8,11 +8,11 @@ import sys
 _FORK_SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
 
 if "grpc" not in sys.modules:
-    # Costs nothing that could be measured, and without it a process that is
-    # forked after the first call can never call.
+    # Its cost is not measurable, and without it a process that is forked after
+    # the first call can never call.
     os.environ.setdefault(_FORK_SUPPORT, "1")
-    # Otherwise gRPC reports on stderr what servers do all the time.
+    # Otherwise gRPC logs ordinary events on stderr.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 CAN_FORK = os.environ.get(_FORK_SUPPORT, "").lower() in {"1", "true", "t", "yes", "y"}
-"""Whether gRPC can follow a fork."""
+"""Whether gRPC works in a forked process."""

@@ -1,9 +1,10 @@
 """Makes calls work in a process that was forked from one that has called before.
 
-gRPC can follow a fork only if it was told so before it started, and only if no
-thread is inside it at that moment; otherwise the new process would wait for ever.
-`transport.environment` tells it. This module lets calls in flight end before a
-fork, and lets objects drop what belongs to the old process. It knows no gRPC.
+gRPC works in a forked process only if that was enabled before it started, and
+only if no thread is inside it at the fork; otherwise the new process would wait
+for ever. `transport.environment` enables it. This module lets calls in flight end
+before a fork, and lets objects drop what belongs to the old process. It must not
+import gRPC.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Forkable(Protocol):
 
 
 class CallGate:
-    """Entered around every call. A fork waits until nobody is inside."""
+    """Entered around every call. A fork waits until no call is inside."""
 
     def __init__(self) -> None:
         # Of its default kind, which a signal handler that forks may take once more.
@@ -40,7 +41,7 @@ class CallGate:
 
     @property
     def broken(self) -> bool:
-        """Whether gRPC can't work in this process, as it was forked at a bad moment."""
+        """Whether gRPC can't work in this process, forked during a call or without support."""
         return self._broken
 
     def __enter__(self) -> None:
@@ -62,7 +63,7 @@ class CallGate:
                 self._changed.notify_all()
 
     def before_fork(self) -> None:
-        """Waits for the calls in flight, and holds new ones back."""
+        """Waits for the calls in flight, and blocks new ones."""
         self._changed.acquire()
         self._forking = True
         self._changed.wait_for(lambda: not self._inside, MAX_WAIT)
@@ -74,7 +75,7 @@ class CallGate:
         self._changed.release()
 
     def after_fork(self) -> None:
-        """Starts anew. What has not called yet has no gRPC to break."""
+        """Resets itself. Where no call was made yet, gRPC has not started and still works."""
         broken = self._broken or (self._entered and (self._inside > 0 or not CAN_FORK))
         self.__init__()  # type: ignore[misc]  # its lock belongs to the parent's threads
         self._broken = broken

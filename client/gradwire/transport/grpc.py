@@ -1,4 +1,4 @@
-"""Messages over gRPC, one attempt each. An edge: it knows gRPC, and no retries."""
+"""Sends messages over gRPC, one attempt each. Must not retry."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from typing import Any
 from gradwire.transport import forks  # isort: skip  # with the environment that grpc reads
 
 import grpc
-from google.protobuf.message import DecodeError
 
-from gradwire.errors import InternalError, UnavailableError
+from gradwire.errors import UnavailableError
 from gradwire.transport.call import Call, client_version
 from gradwire.transport.credentials import Credentials
 from gradwire.transport.retry import Failure
 from gradwire.transport.status import failure_of
-from gradwire.transport.stub import MAX_MESSAGE_BYTES, SERVICE_NAME, Answer, Request, check_size
+from gradwire.transport.stub import SERVICE_NAME
 from gradwire.transport.target import is_local
 
 KEEPALIVE_SECONDS = 30
-"""How often a server that keeps silent during a call is asked for a sign of life."""
+"""Seconds of silence during a call after which the server is pinged."""
 
 _CLOSED = "this connection is closed"
 _BROKEN_BY_FORK = (
@@ -34,7 +33,7 @@ class Channel:
 
     Args:
         target: Where the server listens, such as ``gpu-box:8701`` or ``unix:/path``.
-        credentials: What it proves itself by; nothing, by default.
+        credentials: Certificates and token; none by default.
     """
 
     def __init__(self, target: str, credentials: Credentials | None = None) -> None:
@@ -60,22 +59,19 @@ class Channel:
         if channel is not None:
             channel.close()
 
-    def attempt(
-        self, call: Call, method: str, request: Request, answer: type[Answer], seconds: float
-    ) -> Answer | Failure:
+    def attempt(self, call: Call, method: str, request: bytes, seconds: float) -> bytes | Failure:
         """Calls once. See ``Transport``."""
         if forks.GATE.broken:
             return self._unavailable(_BROKEN_BY_FORK, call)
-        data = request.SerializeToString()
-        check_size(len(data), call.id)
         metadata = [("gradwire-route", call.route), *call.headers]
         if self._credentials.token is not None:
             metadata.append(("authorization", f"Bearer {self._credentials.token()}"))
         with forks.GATE:
             try:
                 received: bytes = self._method(method)(
-                    data, timeout=max(seconds, 0.001), metadata=metadata
+                    request, timeout=max(seconds, 0.001), metadata=metadata
                 )
+                return received
             except grpc.RpcError as error:
                 if self._closed:
                     return self._unavailable(_CLOSED, call)
@@ -87,15 +83,10 @@ class Channel:
                     encrypted=encrypted,
                     allowed=call.allowed(),
                 )
-            except ValueError:  # gRPC's word for a channel that was closed meanwhile
+            except ValueError:  # gRPC raises it for a channel closed meanwhile
                 if not self._closed:
                     raise
                 return self._unavailable(_CLOSED, call)
-        try:
-            return answer.FromString(received)
-        except DecodeError:
-            text = f"`{self.target}`: the answer is no {answer.DESCRIPTOR.name}"
-            return Failure(InternalError(text, call_id=call.id))
 
     def _method(self, name: str) -> Any:
         method = self._methods.get(name)
@@ -106,8 +97,7 @@ class Channel:
                 raise ValueError(_CLOSED)
             if self._channel is None:
                 self._channel = dial(self.target, self._credentials)
-            # Bytes in, bytes out: requests are serialised before, so that their
-            # size can be checked.
+            # Bytes in, bytes out: the size of a request is checked after it is serialised.
             method = self._methods[name] = self._channel.unary_unary(f"/{SERVICE_NAME}/{name}")
             return method
 
@@ -133,17 +123,21 @@ def dial(target: str, credentials: Credentials) -> grpc.Channel:
 def channel_options(target: str) -> list[tuple[str, Any]]:
     """Returns gRPC's options for an address."""
     options: list[tuple[str, Any]] = [
-        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        # Not bounded here. These options can't be changed once the channel is
+        # made, and the server reports its bound only then: requests are held to
+        # it before they are sent, answers by the server. To bound answers by what
+        # the server itself reports would protect against no server.
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", -1),
         ("grpc.primary_user_agent", client_version()),
         # Retries are ours: gRPC's own stop silently above 256 KiB of request,
-        # and a resolver must not bring others in.
+        # and a resolver must not add others.
         ("grpc.enable_retries", 0),
         ("grpc.service_config_disable_resolution", 1),
-        # Two connections share nothing, a waiting time after a failure included.
+        # Two connections share nothing, the pause after a failure included.
         ("grpc.use_local_subchannel_pool", 1),
-        # A server that comes back is found soon; one that drops packets is
-        # given up in time for another attempt.
+        # A server that restarts is found soon; an attempt at one that drops
+        # packets ends in time for another.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.min_reconnect_backoff_ms", 5_000),

@@ -1,4 +1,4 @@
-"""What a caller may say about a connection, checked. Knows no network."""
+"""The options of a connection, checked. Must not import gRPC."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gradwire.ir.precision import PRECISIONS
 from gradwire.tensors import BFLOAT16, Dtype
 
 COMPUTE_SECONDS = 60.0
-"""How long one run may take, if nothing else is said."""
+"""Seconds that one run may take by default."""
 PREPARE_SECONDS = 600.0
-"""How long compiling may take, if nothing else is said."""
+"""Seconds that compiling may take by default."""
 
 _MAX_AFFINITY = 256
 _MAX_SECONDS = 1e8

@@ -1,8 +1,7 @@
 """A private server: `gradwire_server` as a child process, and the transport to it.
 
 The child listens on a Unix socket that only its user can reach, and ends with
-its owner, however that ends. This module starts it and stops it, and knows
-nothing of what is computed in it.
+its owner, however that ends. This module starts and stops it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from gradwire.transport.connection import Connection, check_version
 from gradwire.transport.grpc import Channel
 from gradwire.transport.options import COMPUTE_SECONDS, check_options
 from gradwire.transport.retry import Failure
-from gradwire.transport.stub import Answer, Request
 
 
 class PrivateTransport:
@@ -75,21 +73,19 @@ class PrivateTransport:
             channel.close()
             server.stop()
 
-    def attempt(
-        self, call: Call, method: str, request: Request, answer: type[Answer], seconds: float
-    ) -> Answer | Failure:
+    def attempt(self, call: Call, method: str, request: bytes, seconds: float) -> bytes | Failure:
         """Calls once. See ``Transport``."""
         try:
             server, channel = self.start()
         except UnavailableError as error:
             error.call_id = call.id
             return Failure(error)
-        result = channel.attempt(call, method, request, answer, min(seconds, call.left()))
+        result = channel.attempt(call, method, request, min(seconds, call.left()))
         if not isinstance(result, Failure) or not isinstance(result.error, UnavailableError):
             return result
         if self._closed or not server.has_died():
             return result
-        # The call may be what killed it, so it is tried on one more server only.
+        # The call may be the cause, so it is tried on one more server only.
         text = f"the private server has died{server.last_words()}"
         return Failure(UnavailableError(text, call_id=call.id), retryable=call.attempts < 2)
 

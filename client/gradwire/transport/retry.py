@@ -1,4 +1,4 @@
-"""The one loop in which a call is tried again. It knows neither gRPC nor what is called."""
+"""The one loop that retries calls. It must not import gRPC."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 MEMORY_SECONDS = 5.0
-"""For so long, about, a success says how fast a budget refills."""
+"""Seconds for which, about, a success counts in the rate at which a budget refills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Failure:
         error: What to raise if it is the last attempt.
         retryable: Whether the same call may succeed later.
         retry_after: Seconds to wait first, if the server said so.
-        refused: Whether a server is there and has too much to do, so that
-            another attempt adds to its load.
+        refused: Whether the server is reached and overloaded, so that another
+            attempt adds to its load.
     """
 
     error: GradwireError
@@ -61,7 +61,7 @@ class RetryBudget:
         self._clock = clock
         self._tokens = float(burst)
         self._filled_at = clock()
-        self._successes = 0.0  # those of long ago count less
+        self._successes = 0.0  # older ones count less
         self._lock = threading.Lock()
         forks.register(self)
 
@@ -108,9 +108,9 @@ class RetryBudget:
 class Budgets:
     """The two budgets of a connection.
 
-    A server that refuses calls is there, and each retry costs it time: they may
-    add a fifth to the load that it carries, and little to one that it doesn't,
-    for one connection may be one of many. What can't be reached has no load.
+    Each retry costs time at a server that refuses calls: retries may add a fifth
+    to the load that it carries, and little to a load that it doesn't, because the
+    connection may be one of many. A server that can't be reached has no load.
     """
 
     def __init__(self, refused: RetryBudget | None = None, lost: RetryBudget | None = None) -> None:

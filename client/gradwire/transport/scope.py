@@ -1,4 +1,4 @@
-"""Which connections have been entered with `with`. It knows nothing of what they are."""
+"""Which connections have been entered with `with`. It must not depend on their type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Scope(Generic[T]):
-    """Nested entries of one context, and behind them those of the whole process.
+    """The nested entries of one context, then those of the whole process.
 
     A thread has a context of its own, without its creator's entries; it falls
     back on what was entered last, by any thread, and is still open.

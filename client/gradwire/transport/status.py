@@ -1,4 +1,4 @@
-"""From a gRPC status to our exceptions. An edge: it knows gRPC."""
+"""Maps gRPC's statuses to our exceptions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OF_THE_SERVER = (
     AuthenticationError, DeadlineError, InternalError, OverloadedError, QuarantinedError,
     UnavailableError,
 )  # fmt: skip
-"""What depends on which server was asked: messages name it."""
+"""Errors that depend on the server: their messages name it."""
 
 # A status without our ErrorDetail was not written by gradwire, but by gRPC
 # itself or by something between us and the server.
@@ -59,8 +59,8 @@ FOREIGN: dict[grpc.StatusCode, tuple[type[GradwireError], str]] = {
 
 _RETRYABLE = {
     grpc.StatusCode.UNAVAILABLE,
-    # What gRPC gives to calls that meet the end of a server. Those that this
-    # client cancels itself, by closing the connection, don't come here.
+    # What gRPC gives to calls in flight when a server ends. Calls that this client
+    # cancels, by closing the connection, are handled before.
     grpc.StatusCode.CANCELLED,
 }
 
@@ -69,18 +69,18 @@ _OTHER_NAME = (
     "gradwire.TLS says which"
 )
 
-# gRPC's words for a handshake that failed, and ours. Nothing is decided by them.
+# gRPC's texts for a failed handshake, and ours. Nothing is decided by them.
 _HINTS = {
     "CERTIFICATE_VERIFY_FAILED": "the server's certificate does not come from an authority that "
-    "`tls` names, or its time is over",
+    "`tls` names, or it has expired",
     "Hostname Verification": _OTHER_NAME,
     "not in peer certificate": _OTHER_NAME,
-    "WRONG_VERSION_NUMBER": "the server there does not encrypt, and wants no `tls`",
+    "WRONG_VERSION_NUMBER": "the server there does not encrypt; leave `tls` out",
 }
 _CLOSED_WORDS = ("Socket closed", "reset by peer", "Broken pipe")
 _CLOSED_HINTS = {
-    True: "the server wants another certificate of this client: `cert` and `key` of gradwire.TLS",
-    False: "the server wants to be called with `tls`",
+    True: "the server requires another certificate of the client: `cert` and `key` of gradwire.TLS",
+    False: "the server requires `tls`",
 }
 
 
@@ -151,7 +151,7 @@ def _foreign_failure(
     return Failure(
         error,
         retryable=code in _RETRYABLE or _was_cut(code, text),
-        # Nobody here cancels calls. A server of ours that ends, or is flooded, does.
+        # The client cancels no calls. A gradwire server that ends, or is flooded, does.
         refused=code is grpc.StatusCode.CANCELLED,
     )
 
@@ -169,7 +169,7 @@ def _hint(text: str, encrypted: bool) -> str:
 def _was_cut(code: grpc.StatusCode, text: str) -> bool:
     """Says whether a balancer has ended a call whose answer had begun: its server was lost.
 
-    gRPC has no status of its own for this, only words.
+    gRPC has no status of its own for this, only a text.
     """
     return code is grpc.StatusCode.INTERNAL and "RST_STREAM" in text
 

@@ -1,6 +1,6 @@
-"""Preparing and computing: which messages go to a server, and what its answers mean.
+"""Prepares and computes: writes requests, reads answers, keeps plan ids and deadlines.
 
-It knows plans, deadlines and retries. How a message travels is the transport's.
+It must not import gRPC: a ``Transport`` carries the messages.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
+from google.protobuf.message import DecodeError
+
 from gradwire.errors import (
     DeadlineError,
     InternalError,
     InvalidInputError,
-    LimitExceededError,
     PlanNotFoundError,
     UnavailableError,
 )
@@ -24,6 +25,7 @@ from gradwire.ir.precision import PRECISIONS
 from gradwire.tensors import Array, decode_tensor, encode_tensor
 from gradwire.transport import forks
 from gradwire.transport.call import Call, program_key
+from gradwire.transport.message_bound import MessageBound
 from gradwire.transport.options import PREPARE_SECONDS, Options, check_timeout
 from gradwire.transport.retry import Budgets, Failure, call_with_retries
 from gradwire.transport.telemetry import trace_attempt, trace_call
@@ -34,9 +36,7 @@ Answer = TypeVar("Answer", pb.PrepareResponse, pb.ComputeResponse, pb.GetServerI
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["DerivativeService"].full_name
 CONNECT_SECONDS = 5.0
-"""Within this time a server that is there says what it is."""
-MAX_MESSAGE_BYTES = 64 * 2**20
-"""The largest request and the largest answer, at both ends."""
+"""Seconds within which a server must answer when a connection is made."""
 MAX_REMEMBERED_PLANS = 4096
 
 _RUN_BOUND = "the `timeout` of this call, which gw.connect, gw.remote or gw.prepare sets"
@@ -46,8 +46,8 @@ _MAX_MOVES = 8
 # a balancer, one server may prepare it and another be asked to run it.
 
 _POLL_SECONDS = 10
-# While it compiles, the server is asked again this often, so that no proxy on
-# the way takes the call for dead.
+# While it compiles, the server is polled this often, so that no proxy on the way
+# ends the call for its silence.
 
 
 class Transport(Protocol):
@@ -57,24 +57,21 @@ class Transport(Protocol):
     def target(self) -> str:
         """The address, for messages."""
 
-    def attempt(
-        self, call: Call, method: str, request: Request, answer: type[Answer], seconds: float
-    ) -> Answer | Failure:
+    def attempt(self, call: Call, method: str, request: bytes, seconds: float) -> bytes | Failure:
         """Calls once.
 
         Args:
             call: What the attempt belongs to.
             method: The name of the method.
-            request: What to send.
-            answer: The type of what comes back.
+            request: The message to send. Its size is not bounded here.
             seconds: How long it may take.
 
-        Raises:
-            LimitExceededError: the request is larger than a message may be.
+        Returns:
+            The message that came back, or how the attempt failed.
         """
 
     def close(self) -> None:
-        """Ends it; calls in flight fail, and later ones as well."""
+        """Closes it; calls in flight fail, and later ones as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +96,13 @@ class Reply:
 
 
 class Exchange:
-    """The calls of one connection, and the plans that it has met. Thread-safe."""
+    """The calls of one connection, and the ids of its plans. Thread-safe."""
 
     def __init__(self, transport: Transport, options: Options) -> None:
         self._transport = transport
         self._options = options
         self._budgets = Budgets()
+        self._bound = MessageBound()
         self._lock = threading.Lock()
         self._plan_ids: OrderedDict[str, str] = OrderedDict()
         forks.register(self)
@@ -118,11 +116,13 @@ class Exchange:
         key = program_key(b"", self._options.precision)
         call = self._new_call(key, CONNECT_SECONDS, "the time for connecting")
         try:
-            return self._send(
+            info = self._send(
                 call, "GetServerInfo", pb.GetServerInfoRequest(), pb.GetServerInfoResponse
             )
         except DeadlineError as error:
             raise UnavailableError(error.message, call_id=error.call_id) from None
+        self._bound.learn(info)
+        return info
 
     def prepare(self, program: bytes, batch_sizes: Sequence[int], timeout: float | None) -> pb.Plan:
         """Has a program compiled. See ``Connection.prepare``."""
@@ -136,7 +136,7 @@ class Exchange:
 
     def compute(self, program: bytes, inputs: Sequence[Array], timeout: float | None) -> Reply:
         """Runs a program. See ``Connection.compute``."""
-        check_size(sum(array.nbytes for array in inputs))
+        self._bound.check(sum(array.nbytes for array in inputs))
         key = program_key(program, self._options.precision)
         more_seconds = PREPARE_SECONDS if timeout is None else 0.0
         seconds = self._options.timeout if timeout is None else check_timeout(timeout)
@@ -168,7 +168,7 @@ class Exchange:
         return self._reply(response, call)
 
     def _prepare_within(self, program: bytes, key: str, call: Call, more_seconds: float) -> str:
-        """Prepares as a part of a call, and puts its deadline off by what that took."""
+        """Prepares as a part of a call, and moves its deadline by the time that took."""
         start = time.monotonic()
         deadline, seconds = call.deadline, call.seconds
         call.extend(more_seconds)
@@ -199,7 +199,7 @@ class Exchange:
     ) -> pb.ComputeResponse:
         """Sends the program along: the server no longer holds its plan."""
         inline = self._prepare_request(program, ())
-        fits = request.ByteSize() + inline.ByteSize() + 1024 <= MAX_MESSAGE_BYTES
+        fits = self._bound.allows(request.ByteSize() + inline.ByteSize() + 1024)
         if fits:
             request.inline.CopyFrom(inline)
             call.extend(more_seconds)
@@ -229,12 +229,27 @@ class Exchange:
         def attempt(left: float) -> Answer | Failure:
             request.context.CopyFrom(call.next_context())
             with trace_attempt(SERVICE_NAME, method, call, self._transport.target) as span:
-                result = self._transport.attempt(call, method, request, answer, left)
+                # Measured as bytes: ``ByteSize`` would write the message once more.
+                data = request.SerializeToString()
+                self._bound.check(len(data), call.id)
+                received = self._transport.attempt(call, method, data, left)
+                result = self._parse(received, call, answer)
                 if span is not None and isinstance(result, Failure):
                     span.fail(result.error)
                 return result
 
         return call_with_retries(attempt, deadline=call.deadline, budgets=self._budgets)
+
+    def _parse(
+        self, received: bytes | Failure, call: Call, answer: type[Answer]
+    ) -> Answer | Failure:
+        if isinstance(received, Failure):
+            return received
+        try:
+            return answer.FromString(received)
+        except DecodeError:
+            text = f"`{self._transport.target}`: the answer is no {answer.DESCRIPTOR.name}"
+            return Failure(InternalError(text, call_id=call.id))
 
     def _reply(self, response: pb.ComputeResponse, call: Call) -> Reply:
         try:
@@ -267,23 +282,3 @@ class Exchange:
             self._plan_ids[key] = plan_id
             while len(self._plan_ids) > MAX_REMEMBERED_PLANS:
                 self._plan_ids.popitem(last=False)
-
-
-def check_size(size: int, call_id: str = "") -> None:
-    """Checks the bytes of a request before they are sent.
-
-    Raises:
-        LimitExceededError: they are too many.
-    """
-    if size > MAX_MESSAGE_BYTES:
-        metadata = {
-            "limit": "max_message_bytes",
-            "allowed": str(MAX_MESSAGE_BYTES),
-            "got": str(size),
-        }
-        raise LimitExceededError(
-            f"a request must have at most {MAX_MESSAGE_BYTES} bytes (64 MiB), program and inputs "
-            f"together; got {size}",
-            metadata=metadata,
-            call_id=call_id,
-        )

@@ -1,4 +1,4 @@
-"""What the address of a server says about it, and how it must be written. Knows no gRPC."""
+"""Checks a server's address, and whether it is this machine's. Must not import gRPC."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import re
 from gradwire.errors import InvalidInputError
 
 _SCHEMES = {"dns", "ipv4", "ipv6", "passthrough", "unix", "unix-abstract", "vsock", "xds"}
-"""The ways of naming a server that gRPC has; what comes after them is its own matter."""
+"""gRPC's schemes of addresses; gRPC checks what follows them."""
 
 _HOST_AND_PORT = re.compile(r"(?:[^\s:/\[\]]+|\[[^\s/\[\]]+\]):([0-9]{1,5})")
 
 
 def check_target(target: str) -> None:
-    """Checks an address. To gRPC one without a port means 443, and a URL is a host's name.
+    """Checks an address. gRPC takes one without a port as 443, and a URL as a host's name.
 
     Raises:
-        InvalidInputError: it is none.
+        InvalidInputError: it has another form.
     """
     if isinstance(target, str):
         scheme, _, rest = target.partition(":")
@@ -33,7 +33,7 @@ def check_target(target: str) -> None:
 
 
 def is_local(target: str) -> bool:
-    """Says whether an address is this machine's own: no proxy can reach it, nor can others read."""
+    """Says whether an address is this machine's own: no proxy or other machine is on the way."""
     scheme, _, rest = target.partition(":")
     if scheme in {"unix", "unix-abstract"}:
         return True

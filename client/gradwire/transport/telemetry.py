@@ -1,7 +1,6 @@
-"""Spans of calls, for processes that use OpenTelemetry. The one module that knows it.
+"""Spans of calls, for processes that use OpenTelemetry. Only this module imports it.
 
-Where nobody has set OpenTelemetry up, it is not even imported, and a call pays
-for two look-ups.
+Where OpenTelemetry isn't set up, it is not imported, and a call costs two look-ups.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def _tracer() -> Tracer | None:
     if trace is None:
         return None
     provider = trace.get_tracer_provider()
-    if isinstance(provider, trace.ProxyTracerProvider):  # it stands for one that isn't there
+    if isinstance(provider, trace.ProxyTracerProvider):  # it stands for one that isn't set
         return None
     tracer: Tracer = provider.get_tracer("gradwire", client_version().rpartition("/")[2])
     return tracer

@@ -1,6 +1,6 @@
 """When which call is to be sent: an open loop, whose times are drawn before anything is sent.
 
-Knows neither calls nor networks. Time is whatever ``clock`` counts.
+Must not depend on calls or the network. Time is whatever ``clock`` counts.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from loadtest.mix import Array
 
 
 def poisson_times(rate: float, seconds: float, rng: np.random.Generator) -> Array:
-    """Returns the arrival times, from 0, of callers who know nothing of each other."""
+    """Returns the arrival times, from 0, of independent callers."""
     count = rng.poisson(rate * seconds)
     return np.sort(rng.uniform(0.0, seconds, count))  # given their number, they are uniform
 
 
 class Agenda:
-    """The calls of one run, each due at its own time, and those that are tried again.
+    """The calls of one run, each due at its own time, and those that are retried.
 
     A call that can't be sent when it is due is sent as soon as possible and never
     left out: a slow service, or a slow sender, must not thin out the load.

@@ -12,7 +12,7 @@ from loadtest.points import Calls, Point, summarise
 from loadtest.worker import Order, Setup, work
 
 _AHEAD_SECONDS = 0.2
-"""So much later than its order a run begins, for all workers to have it."""
+"""Seconds between an order and its run, so that all workers have it in time."""
 
 
 class Generators:

@@ -1,4 +1,4 @@
-"""Finds the knee: the highest offered rate that is carried. Knows rates and points only."""
+"""Finds the knee: the highest offered rate that is carried. Uses rates and points only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Knee:
 
     Attributes:
         rate: The highest rate that was carried; 0 if none was.
-        limited: Whether the generator, not the service, was at its end above it.
+        limited: Whether the generator, not the service, was at its limit above it.
     """
 
     rate: float
@@ -41,8 +41,8 @@ def is_carried(point: Point) -> bool:
 def find_knee(measure: Callable[[float], Point], start: float, halvings: int = 4) -> Knee:
     """Searches for the knee.
 
-    A rate that isn't carried is tried once more, since a machine has hiccups, and
-    so is one at which the generator lagged.
+    A rate that isn't carried is tried once more, since a machine may stall shortly,
+    and so is one at which the generator lagged.
 
     Args:
         measure: Offers a rate, and says what happened.

@@ -1,4 +1,4 @@
-"""The machine that a measurement was made on, and how it was shared, in words and in JSON."""
+"""Describes the machine of a measurement, and its sharing, as text and as JSON."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The calls of a load test: five operators, their arguments, and what must come back.
+"""The calls of a load test: five operators, their arguments, and the results.
 
-What is expected comes from closed forms in NumPy and never from a server. Knows no
-network; the sizes are such that one call takes a core a millisecond or some.
+Expected results come from closed forms in NumPy and never from a server. Must not use
+the network; the sizes are such that one call takes a core a few milliseconds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The picture of a measurement: latency, and what is answered in time, against what is offered."""
+"""The picture of a measurement: latency and calls answered in time against calls offered."""
 
 from __future__ import annotations
 

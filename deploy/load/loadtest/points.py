@@ -66,19 +66,19 @@ class Point:
     """One line of the table. Rates are per second, latencies in seconds.
 
     Latencies count from the moment when a call was due, not from when it was
-    sent, so that a stall counts for all who would have come meanwhile. They are
-    those of all calls but the refused: one that ran out of time counts with
-    the time until its caller gave up.
+    sent, so that a stall counts for all calls due meanwhile. They are those of all
+    calls but the refused: one that ran out of time counts with the time until
+    its deadline.
 
     Attributes:
-        client: ``bare`` or ``gradwire``: whether what may pass is tried again.
+        client: ``bare`` or ``gradwire``: whether retryable failures are retried.
         offered: The rate at which calls were due.
         goodput: Calls with the right answer within the deadline.
         served: Calls that the server finished well, late or not; -1 if unknown.
         p50: Half of the latencies are below.
         p99: 99 in 100 are.
         p999: 999 in 1000 are.
-        refused: The share of calls that the server turned away.
+        refused: The share of calls that the server refused.
         late: The share that ran out of time.
         failed: The share that failed in any other way.
         retries: Attempts after the first, per call.
@@ -107,7 +107,7 @@ class Point:
 
     @property
     def valid(self) -> bool:
-        """Whether the generator kept to its plan; else the line says nothing of the server."""
+        """Whether the generator kept to its plan; else the line is no measure of the server."""
         return self.lag <= MAX_LAG * self.deadline
 
     def as_dict(self) -> dict[str, float | str]:

@@ -1,4 +1,4 @@
-"""The server under test: its address and what it takes to be let in."""
+"""The server under test: its address and credentials."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Target:
         return grpc.secure_channel(self.address, credentials, options)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Returns what each call carries to be let in."""
+        """Returns the metadata that authenticates each call."""
         if self.token_file is None:
             return ()
         token = Path(self.token_file).read_text(encoding="ascii").strip()

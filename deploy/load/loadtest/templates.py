@@ -96,16 +96,16 @@ class _Recorder:
         self.close = transport.close
         self._transport = transport
 
-    def attempt(self, call: Call, method: str, request: Any, answer: Any, seconds: float) -> Any:
+    def attempt(self, call: Call, method: str, request: bytes, seconds: float) -> Any:
         """Calls once."""
-        result = self._transport.attempt(call, method, request, answer, seconds)
+        answer = self._transport.attempt(call, method, request, seconds)
         if method == "Prepare":
-            self.program = request.program
-        if method == "Compute" and isinstance(result, pb.ComputeResponse):
+            self.program = pb.PrepareRequest.FromString(request).program
+        if method == "Compute" and isinstance(answer, bytes):
             self.route = call.route
-            self.request.CopyFrom(request)
-            self.answer = result.SerializeToString()
-        return result
+            self.request = pb.ComputeRequest.FromString(request)
+            self.answer = answer
+        return answer
 
 
 def _template(kind: Kind, arguments: tuple[Any, ...], recorder: _Recorder) -> Template:

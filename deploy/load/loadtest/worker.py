@@ -1,4 +1,4 @@
-"""One process that sends calls and checks the answers. It decides nothing about rates."""
+"""One process that sends calls and checks the answers. The rates are given to it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Order:
         rate: Calls per second of this worker.
         start: When it begins, on the machine's monotonic clock.
         seconds: For how long calls are due.
-        retrying: Whether what may pass is tried again, as the client does.
+        retrying: Whether retryable failures are retried, as the client does.
     """
 
     number: int

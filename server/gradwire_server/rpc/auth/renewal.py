@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
+
+from gradwire.credential_files import file_stamp
 
 T = TypeVar("T")
 
@@ -70,13 +71,4 @@ class Renewed(Generic[T]):
             _log.info("read again after a change: %s", ", ".join(self._paths))
 
     def _look(self) -> _Stamp:
-        return tuple(_stamp(path) for path in self._paths)
-
-
-def _stamp(path: str) -> tuple[int, ...] | None:
-    """Returns what changes with a file; None if it isn't there."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        return tuple(file_stamp(path) for path in self._paths)
