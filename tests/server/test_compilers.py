@@ -158,7 +158,7 @@ def test_one_more_than_compile_is_kept_ready(make: Callable[..., CompilerProcess
     compile_with(compilers, SMALL)
     busy = threading.Thread(target=lambda: _ignore(compilers), daemon=True)
     busy.start()
-    assert eventually(lambda: len(compilers.pids) == 2)
+    assert eventually(lambda: len(compilers.pids) == 2, 60)
     other = encode_program(nested("call", 2))
     compile_with(compilers, other)
     assert busy.is_alive()
@@ -199,7 +199,7 @@ def test_no_compiler_outlives_its_server(compiles: bool, tmp_path: Path) -> None
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         if compiles:
-            assert eventually(lambda: _cpu_seconds(pid) > 4)
+            assert eventually(lambda: _cpu_seconds(pid) > 4, 60)
         assert exists(pid)
         owner.kill()
-    assert eventually(lambda: not exists(pid))
+    assert eventually(lambda: not exists(pid), 60)

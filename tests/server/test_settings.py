@@ -80,7 +80,7 @@ def test_limits_are_all_reported() -> None:
     limits = Settings(max_plans=7, program=ProgramLimits(max_nodes=9)).limits()
     assert limits["max_plans"] == 7
     assert limits["max_nodes"] == 9
-    others = {"compile_workers", "grace", "drain_delay"}
+    others = {"compile_workers", "grace", "drain_delay", "quarantine_seconds"}
     assert {name for _, name, _ in NUMBERS} - set(limits) == others
 
 

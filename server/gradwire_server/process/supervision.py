@@ -1,0 +1,44 @@
+"""What a supervisor tells the server that it starts. Standard library only.
+
+It travels in one variable of the environment, which the server takes out of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+VARIABLE = "GRADWIRE_SUPERVISION"
+
+
+@dataclass(frozen=True, slots=True)
+class Supervision:
+    """What a server has to know of its predecessors.
+
+    Attributes:
+        journal: The descriptor of the run journal.
+        restarts: How many servers came before it.
+        suspects: The plans that were running when the last one died.
+        quarantined: The plans that are refused, and why.
+    """
+
+    journal: int
+    restarts: int = 0
+    suspects: tuple[str, ...] = ()
+    quarantined: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_supervision(supervision: Supervision) -> dict[str, str]:
+    """Returns the variables of the environment that carry it."""
+    return {VARIABLE: json.dumps(asdict(supervision))}
+
+
+def take_supervision() -> Supervision | None:
+    """Returns what the supervisor says; None in a server that has none."""
+    text = os.environ.pop(VARIABLE, None)
+    if text is None:
+        return None
+    values = json.loads(text)
+    return Supervision(**{**values, "suspects": tuple(values["suspects"])})
