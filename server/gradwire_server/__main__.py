@@ -1,4 +1,8 @@
-"""The command `gradwire-server`: one server in the foreground, until a signal ends it."""
+"""The command `gradwire-server`: one server in the foreground, until a signal ends it.
+
+Started by a user it is the supervisor of a server, which it starts by the same command.
+A private server has none: its client takes that part.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from gradwire_server.start_error import StartError
 
 if TYPE_CHECKING:
     from gradwire_server.config.settings import Settings
+    from gradwire_server.process.supervision import Supervision
 
 _EXTRA = {"grpc_health", "grpc_reflection", "jax", "jaxlib", "prometheus_client"}
 """What `pip install gradwire` alone leaves out."""
@@ -47,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from gradwire_server.config.flags import parse_settings, unknown_variables
     from gradwire_server.config.settings import SettingsError
     from gradwire_server.observability.logs import set_up_logging
+    from gradwire_server.process.supervision import take_supervision
+    from gradwire_server.supervise import supervise
 
     try:
         settings = parse_settings(arguments)
@@ -54,8 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(str(error), _WRONG_USAGE)
     _prepare_process(settings)
     set_up_logging(settings.log_format, quiet=settings.embedded)
-    for name in unknown_variables(os.environ):
-        _log.warning("the variable `%s` is no setting; `--help` lists all", name)
+    supervision = take_supervision()
+    if supervision is None:
+        for name in unknown_variables(os.environ):
+            _log.warning("the variable `%s` is no setting; `--help` lists all", name)
+        if not settings.embedded:
+            return supervise(settings, arguments, _stop_seconds(settings) + _SPARE_SECONDS)
     try:
         import gradwire_server.app  # noqa: F401 - to see whether it is all there
     except ModuleNotFoundError as error:
@@ -65,10 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(
             f"{missing} is not installed. Run: pip install 'gradwire[server]'", _WRONG_USAGE
         )
-    return _serve(settings)
+    return _serve(settings, supervision)
 
 
-def _serve(settings: Settings) -> int:
+def _stop_seconds(settings: Settings) -> float:
+    """Returns how long a server may take from the signal to its end."""
+    return settings.drain_delay + settings.grace + _SPARE_SECONDS
+
+
+def _serve(settings: Settings, supervision: Supervision | None) -> int:
     from gradwire_server.app import build
     from gradwire_server.process.end import end_after, obey_signals
     from gradwire_server.process.parent import remove_socket_folder, watch_parent
@@ -80,14 +96,14 @@ def _serve(settings: Settings) -> int:
     stopping: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def stop() -> None:
-        end_after(settings.drain_delay + settings.grace + _SPARE_SECONDS)
+        end_after(_stop_seconds(settings))
         stopping.put(None)
 
     obey_signals(stop)
-    if settings.embedded:
+    if settings.embedded or supervision:
         watch_parent(stop)
     try:
-        app = build(settings, end=stop)
+        app = build(settings, end=stop, supervision=supervision)
         app.start(wanted=stopping.empty)
     except StartError as error:
         _log.critical("can't start: %s", error)

@@ -11,6 +11,7 @@ from gradwire_server.observability.collectors import (
     read_cache,
     read_calls,
     read_plans,
+    read_processes,
     read_scheduler,
 )
 from gradwire_server.observability.http import HttpServer
@@ -19,6 +20,8 @@ from gradwire_server.observability.metrics import Metrics
 from gradwire_server.observability.pages import metrics_page, readiness_page
 from gradwire_server.observability.recorder import CallRecorder
 from gradwire_server.observability.tracing import open_spans
+from gradwire_server.process.run_journal import RunJournal
+from gradwire_server.process.supervision import Supervision
 from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.rpc.auth.guard import Guard
 from gradwire_server.rpc.health import Health
@@ -55,13 +58,19 @@ class App:
         address: Where it serves, as a gRPC target; empty before it does.
     """
 
-    def __init__(self, settings: Settings, end: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        end: Callable[[], None] = lambda: None,
+        supervision: Supervision | None = None,
+    ) -> None:
         """Makes a server; it holds no address yet.
 
         Args:
             settings: How it is to run.
             end: Called when it is stuck, from another thread; it is to have it stopped, and
                 must not wait for that.
+            supervision: What its supervisor says, if it has one.
 
         Raises:
             StartError: the cache directory, or a certificate, key or token can't
@@ -76,6 +85,8 @@ class App:
 
         self.settings = settings
         self.address = ""
+        past = supervision or Supervision()
+        journal = RunJournal(past.journal, settings.max_executions) if supervision else None
         self._watchdog = Watchdog()
         self._recorder = CallRecorder()
         note = self._recorder.add
@@ -96,8 +107,10 @@ class App:
             max_plan_bytes=settings.max_plan_bytes,
             note=program_recorder.add if program_recorder else None,
         )
-        self.scheduler = Scheduler(settings, device_bytes, self._watchdog, end)
-        self._engine = Engine(self.plans, self.scheduler, settings, device_bytes)
+        self.scheduler = Scheduler(
+            settings, device_bytes, self._watchdog, end, journal, past.suspects
+        )
+        self._engine = Engine(self.plans, self.scheduler, settings, device_bytes, past.quarantined)
 
         # What is called over the network.
         self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
@@ -116,6 +129,7 @@ class App:
                 *read_scheduler(self.scheduler),
                 *read_plans(self.plans, self.compile_pool),
                 *read_cache(store),
+                *read_processes(past, self.scheduler, self._compilers),
             ],
             devices=devices.list_devices,
             limits=settings.limits(),
@@ -203,6 +217,10 @@ class App:
         self.stop()
 
 
-def build(settings: Settings, end: Callable[[], None] = lambda: None) -> App:
+def build(
+    settings: Settings,
+    end: Callable[[], None] = lambda: None,
+    supervision: Supervision | None = None,
+) -> App:
     """Makes a server. See ``App``."""
-    return App(settings, end)
+    return App(settings, end, supervision)

@@ -139,6 +139,9 @@ class Settings:
         max_executions: Programs that run at the same time; by default one for
             each core, up to 8. More would not compute faster, and would keep
             the cores from those who refuse and reply.
+        max_run_seconds: How long one program may run. Nothing stops a run, so the
+            supervisor then replaces the server, and the program is refused for
+            quarantine_seconds.
         max_abandoned_seconds: How long runs that take all places may go on when
             their callers have gone or their deadlines have passed. Nothing
             stops a run, so the server then ends with status 1, and whoever
@@ -206,6 +209,7 @@ class Settings:
     max_side_calls: int = 64
     max_waiting_calls: int = 64
     max_executions: int = field(default_factory=_default_executions)
+    max_run_seconds: float = 600.0
     max_abandoned_seconds: float = 60.0
     max_waiting_executions: int = 96
     max_wait_percent: int = 50

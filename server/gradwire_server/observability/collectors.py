@@ -8,9 +8,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gradwire_server.observability.recorder import CallRecorder
+from gradwire_server.process.supervision import Supervision
 from gradwire_server.runtime.devices import DeviceInfo
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving.compile_pool import CompilePool
+from gradwire_server.serving.compilers import Compilers
 from gradwire_server.serving.lifecycle import Lifecycle, State
 from gradwire_server.serving.plan_cache import PlanCache
 from gradwire_server.serving.scheduler import Scheduler
@@ -140,4 +142,23 @@ def read_cache(store: Store | None) -> list[Reading]:
          lambda: store.free_bytes() if store else 0),
         ("counter", "gradwire_cache_failed_writes", "Executables that could not be kept on disk.",
          lambda: store.failed_writes if store else 0),
+    ]  # fmt: skip
+
+
+def read_processes(past: Supervision, scheduler: Scheduler, compilers: Compilers) -> list[Reading]:
+    """Lists what is known of the processes beside this one, and of those before it."""
+    counts = compilers.counts
+    return [
+        ("gauge", "gradwire_server_restarts", "Servers that ended before this one.",
+         lambda: past.restarts),
+        ("gauge", "gradwire_plans_suspected", "Plans that run alone, after a server has died.",
+         lambda: scheduler.suspects),
+        ("gauge", "gradwire_plans_quarantined", "Plans refused for having ended a server.",
+         lambda: len(past.quarantined)),
+        ("counter", "gradwire_compilers_started", "Processes started to compile.",
+         lambda: counts.started),
+        ("counter", "gradwire_compilers_died", "Processes that died while they compiled.",
+         lambda: counts.died),
+        ("counter", "gradwire_compilers_killed", "Processes killed at a bound on compiling.",
+         lambda: counts.killed),
     ]  # fmt: skip

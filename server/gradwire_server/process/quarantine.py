@@ -14,16 +14,22 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 _log = logging.getLogger(__name__)
 
-CRASHES = frozenset(
-    {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
-)
+CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 """How a program can end a process. SIGKILL is not among them: an operator sends it, or the
 system when memory runs short, whichever process took it."""
 
 _MAX_ENTRIES = 1024
+
+
+class Entry(NamedTuple):
+    """Until when a plan is refused, in seconds since 1970, and what it did."""
+
+    until: float
+    reason: str
 
 
 class Quarantine:
@@ -41,32 +47,37 @@ class Quarantine:
             seconds: For how long a plan is refused.
         """
         self.suspects: tuple[str, ...] = ()
-        self._path = None if folder is None else folder / "quarantine.json"
+        self._path = None if folder is None else folder / "plans.json"
         self._seconds = seconds
         self._entries = _read(self._path)
 
-    def plans(self) -> dict[str, str]:
-        """Returns the plans that are refused now, and why."""
+    def plans(self) -> dict[str, Entry]:
+        """Returns the plans that are refused now."""
         now = time.time()
-        return {plan: reason for plan, (until, reason) in self._entries.items() if until > now}
+        return {plan: entry for plan, entry in self._entries.items() if entry.until > now}
 
-    def note_death(self, code: int, running: Sequence[str]) -> None:
+    def note_death(self, code: int, running: Sequence[str], overstaying: Sequence[str]) -> None:
         """Draws the conclusions from the death of a server.
 
         Args:
             code: Its exit code, minus the signal that ended it.
             running: The plans that ran.
+            overstaying: Those for which it was killed.
         """
+        self.suspects = ()
         plans = tuple(dict.fromkeys(running))
-        self.suspects = plans
-        if len(plans) == 1 and -code in CRASHES:
+        if overstaying:
+            for plan in dict.fromkeys(overstaying):
+                self.add(plan, "max_run_seconds")
+        elif len(plans) == 1 and -code in CRASHES:
             self.add(plans[0], signal.Signals(-code).name)
-            self.suspects = ()
+        elif code < 0:
+            self.suspects = plans
 
     def add(self, plan: str, reason: str) -> None:
         """Quarantines a plan."""
         _log.error("the plan %s is quarantined for %g s: %s", plan, self._seconds, reason)
-        self._entries[plan] = time.time() + self._seconds, reason
+        self._entries[plan] = Entry(time.time() + self._seconds, reason)
         self._write()
 
     def lift(self, plan: str) -> bool:
@@ -76,7 +87,7 @@ class Quarantine:
         return found
 
     def _write(self) -> None:
-        kept = sorted(self._entries.items(), key=lambda item: item[1][0])[-_MAX_ENTRIES:]
+        kept = sorted(self._entries.items(), key=lambda item: item[1].until)[-_MAX_ENTRIES:]
         self._entries = dict(kept)
         if self._path is None:
             return
@@ -89,12 +100,12 @@ class Quarantine:
             _log.warning("the quarantine is not kept on disk: %s", error)
 
 
-def _read(path: Path | None) -> dict[str, tuple[float, str]]:
+def _read(path: Path | None) -> dict[str, Entry]:
     if path is None:
         return {}
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        return {str(plan): (float(until), str(reason)) for plan, (until, reason) in entries.items()}
+        return {str(plan): Entry(float(until), str(why)) for plan, (until, why) in entries.items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:

@@ -11,8 +11,6 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 _SLOT = struct.Struct("<d32s")
@@ -30,6 +28,8 @@ class Running:
 class RunJournal:
     """A fixed number of places for runs.
 
+    A run is noted before it begins, and forgotten when it has ended.
+
     Attributes:
         descriptor: The file, for a child process to inherit.
     """
@@ -40,17 +40,16 @@ class RunJournal:
         self._memory = mmap.mmap(descriptor, slots * _SLOT.size)
         self._free = list(range(slots))
 
-    @contextmanager
-    def running(self, plan_id: str) -> Iterator[None]:
-        """Holds a run in the journal while it goes on. Thread-safe."""
-        slot = self._free.pop()
-        offset = slot * _SLOT.size
-        _SLOT.pack_into(self._memory, offset, time.monotonic(), plan_id.encode())
-        try:
-            yield
-        finally:
-            _SLOT.pack_into(self._memory, offset, 0.0, b"")
-            self._free.append(slot)
+    def enter(self, plan_id: str) -> int:
+        """Notes a run that begins; returns its place. Thread-safe."""
+        place = self._free.pop()
+        _SLOT.pack_into(self._memory, place * _SLOT.size, time.monotonic(), plan_id.encode())
+        return place
+
+    def leave(self, place: int) -> None:
+        """Forgets a run that has ended."""
+        _SLOT.pack_into(self._memory, place * _SLOT.size, 0.0, b"")
+        self._free.append(place)
 
     def read(self) -> list[Running]:
         """Returns the runs that go on, or did when the server died."""

@@ -10,6 +10,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from gradwire_server.process.quarantine import Entry
+
 VARIABLE = "GRADWIRE_SUPERVISION"
 
 
@@ -21,13 +23,13 @@ class Supervision:
         journal: The descriptor of the run journal.
         restarts: How many servers came before it.
         suspects: The plans that were running when the last one died.
-        quarantined: The plans that are refused, and why.
+        quarantined: The plans that are refused, until when and why.
     """
 
-    journal: int
+    journal: int = -1
     restarts: int = 0
     suspects: tuple[str, ...] = ()
-    quarantined: Mapping[str, str] = field(default_factory=dict)
+    quarantined: Mapping[str, Entry] = field(default_factory=dict)
 
 
 def write_supervision(supervision: Supervision) -> dict[str, str]:
@@ -41,4 +43,6 @@ def take_supervision() -> Supervision | None:
     if text is None:
         return None
     values = json.loads(text)
-    return Supervision(**{**values, "suspects": tuple(values["suspects"])})
+    quarantined = {plan: Entry(*entry) for plan, entry in values.pop("quarantined").items()}
+    suspects = tuple(values.pop("suspects"))
+    return Supervision(**values, suspects=suspects, quarantined=quarantined)

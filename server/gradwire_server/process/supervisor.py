@@ -11,55 +11,78 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Protocol
 
 _log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
+CHECK_SECONDS = 0.5
 """How often the server is looked at between signals."""
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
 _STABLE_SECONDS = 60.0
-"""A server that has served so long is started anew at once when it dies."""
+"""A server that has lived so long is started anew at once when it dies."""
 _MAX_FAILED_STARTS = 5
-
 _FAILED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """What a server says of its addresses, in one line of JSON on stdout."""
+
+    listening: str
+    metrics: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How to start a server: words, environment, and descriptors that it inherits."""
+
+    words: Sequence[str]
+    environment: Mapping[str, str]
+    descriptors: Sequence[int] = ()
+
+
+class Servers(Protocol):
+    """What a supervisor has to know of its servers."""
+
+    def command(self, addresses: Addresses | None, restarts: int) -> Command:
+        """Returns the command of the next; ``addresses`` are those of the first one."""
+
+    def overstay(self) -> str:
+        """Says why the server must be killed now; empty if it need not."""
+
+    def note_death(self, code: int) -> None:
+        """Hears of a server that ended without being told to, with its exit code."""
 
 
 @dataclass(slots=True)
 class Pause:
-    """How long to wait before the next start: longer after each death that follows soon."""
+    """How long to wait before the next start: the longer, the more deaths have come soon."""
 
     seconds: float = 0.0
 
-    def after(self, served_seconds: float) -> float:
-        """Returns the pause after a server that has served for so long."""
-        if served_seconds >= _STABLE_SECONDS:
+    def after(self, lifetime: float) -> float:
+        """Returns the pause after a server that has lived for so many seconds."""
+        if lifetime >= _STABLE_SECONDS:
             self.seconds = 0.0
             return 0.0
-        pause, self.seconds = self.seconds, max(2 * self.seconds, _FIRST_PAUSE_SECONDS)
-        self.seconds = min(self.seconds, _LONGEST_PAUSE_SECONDS)
+        pause = self.seconds
+        self.seconds = min(max(2 * pause, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
         return pause
 
 
 @dataclass(slots=True)
-class _Child:
-    """The server process.
-
-    Attributes:
-        process: The process.
-        started: When, on the monotonic clock.
-        listening: What it has said of its addresses, once it takes calls.
-        line: What it has written of that so far.
-    """
+class _Server:
+    """A server process, and what it has said of its addresses."""
 
     process: subprocess.Popen[bytes]
     started: float = field(default_factory=time.monotonic)
-    listening: dict[str, str | None] | None = None
+    addresses: Addresses | None = None
     line: bytes = b""
 
     @property
@@ -69,132 +92,136 @@ class _Child:
 
 
 class Supervisor:
-    """Runs one server after another until it is told to end."""
+    """Runs one server after the other until it is told to end."""
 
-    def __init__(
-        self,
-        command: Callable[[dict[str, str | None] | None, int], Sequence[str]],
-        announce: Callable[[bytes], None],
-        overstays: Callable[[], str] = lambda: "",
-    ) -> None:
+    def __init__(self, servers: Servers, stop_seconds: float) -> None:
         """Makes a supervisor; nothing is started yet.
 
         Args:
-            command: The command of a server; called with what the last one said of its
-                addresses, which the next is to have too, and the number of restarts.
-            announce: Called with the line in which the first server says where it listens.
-            overstays: Says why the server must be killed now; empty if it need not.
+            servers: Says how to start them, and hears of their deaths.
+            stop_seconds: After how long a server that was told to end is killed.
         """
-        self._command = command
-        self._announce = announce
-        self._overstays = overstays
+        self._servers = servers
+        self._stop_seconds = stop_seconds
         self._signals: list[int] = []
-        self._restarts = 0
-        self._addresses: dict[str, str | None] | None = None
+        self._told_at = 0.0
+        self._addresses: Addresses | None = None
+        self._wake = self._woken = -1
 
     def run(self) -> int:
         """Returns the exit status: the server's, where it was told to end or never served."""
-        wake, woken = os.pipe()
-        os.set_blocking(woken, False)
+        self._wake, self._woken = os.pipe()
+        os.set_blocking(self._woken, False)
         handlers = {
-            number: signal.signal(number, lambda number, _: self._signals.append(number))
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+            signal.SIGTERM: signal.signal(signal.SIGTERM, self._note),
+            signal.SIGINT: signal.signal(signal.SIGINT, self._note),
+            signal.SIGCHLD: signal.signal(signal.SIGCHLD, lambda *_: None),
         }
-        handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
-        previous = signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        previous = signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
         try:
-            return self._supervise(wake)
+            return self._supervise()
         finally:
             signal.set_wakeup_fd(previous)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            os.close(wake)
-            os.close(woken)
+            os.close(self._wake)
+            os.close(self._woken)
 
-    def _supervise(self, wake: int) -> int:
-        pause, failures = Pause(), 0
+    def _note(self, number: int, _: object) -> None:
+        self._told_at = self._told_at or time.monotonic()
+        self._signals.append(number)
+
+    def _supervise(self) -> int:
+        pause, restarts, failures = Pause(), 0, 0
         while True:
-            child = self._start()
-            code = self._wait(child, wake)
-            served = child.listening is not None
-            if self._signals or (not served and self._addresses is None):
+            server = self._start(restarts)
+            code = self._wait(server)
+            if self._signals or self._addresses is None:
                 return code if code >= 0 else 128 - code
-            failures = 0 if served else failures + 1
-            _log.error(
-                "the server has ended (%s); it is started anew (%d times so far)",
-                _describe(code), self._restarts,
-            )  # fmt: skip
+            failures = 0 if server.addresses else failures + 1
+            restarts += 1
+            how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+            _log.error("the server has ended: %s. Restart %d", how, restarts)
             if failures >= _MAX_FAILED_STARTS:
                 _log.critical("the server can't be started any more")
                 return _FAILED
-            self._restarts += 1
-            if self._sleep(pause.after(time.monotonic() - child.started), wake):
+            self._servers.note_death(code)
+            if self._sleep(pause.after(time.monotonic() - server.started)):
                 return 128 + self._signals[0]
 
-    def _start(self) -> _Child:
+    def _start(self, restarts: int) -> _Server:
+        command = self._servers.command(self._addresses, restarts)
         process = subprocess.Popen(
-            self._command(self._addresses, self._restarts),
-            # Its end tells the server that the supervisor has gone.
-            stdin=subprocess.PIPE,
+            command.words,
+            env=command.environment,
+            pass_fds=command.descriptors,
+            stdin=subprocess.PIPE,  # its end tells the server that the supervisor has gone
             stdout=subprocess.PIPE,
             bufsize=0,
             # A Ctrl-C in a terminal is for the supervisor, which passes it on once.
             start_new_session=True,
         )
-        return _Child(process)
+        return _Server(process)
 
-    def _wait(self, child: _Child, wake: int) -> int:
+    def _wait(self, server: _Server) -> int:
         """Waits for the end of a server, passing signals on; returns its exit code."""
-        passed = 0
-        with child.process, child.stdout:
-            sources = [wake, child.stdout.fileno()]
-            while (code := _reap(child.process.pid)) is None:
-                for number in self._signals[passed:]:
-                    passed += 1
-                    os.kill(
-                        child.process.pid, signal.SIGTERM if number != signal.SIGINT else number
-                    )
-                ready, _, _ = select.select(sources, [], [], LOOK_SECONDS)
-                if wake in ready:
-                    os.read(wake, 4096)
-                if child.stdout.fileno() in ready and not self._read(child):
-                    sources = [wake]
-                reason = self._overstays() if child.listening else ""
-                if reason:
-                    _log.critical("the server is killed and started anew: %s", reason)
-                    os.kill(child.process.pid, signal.SIGKILL)
-            child.process.returncode = code
+        pid, passed = server.process.pid, 0
+        output = [server.stdout.fileno()]
+        while (code := _reap(pid)) is None:
+            for number in self._signals[passed:]:
+                os.kill(pid, number)
+                passed += 1
+            ready, _, _ = select.select([self._wake, *output], [], [], CHECK_SECONDS)
+            if self._wake in ready:
+                os.read(self._wake, 4096)
+            if output and output[0] in ready and not self._read(server):
+                output = []
+            self._kill_if_due(server)
+        server.process.returncode = code  # it was reaped here
+        self._read(server)  # what it wrote before it died
+        for stream in (server.process.stdin, server.stdout):
+            if stream is not None:
+                stream.close()
         return code
 
-    def _read(self, child: _Child) -> bool:
-        """Reads what a server says of itself; returns whether there may be more."""
-        data = os.read(child.stdout.fileno(), 4096)
-        if not data:
-            return False
-        if child.listening is None:
-            child.line += data
-            line, newline, _ = child.line.partition(b"\n")
-            if newline:
-                child.listening = json.loads(line)
-                if self._addresses is None:
-                    self._announce(line + newline)
-                self._addresses = child.listening
-        return True
+    def _kill_if_due(self, server: _Server) -> None:
+        if self._told_at:
+            late = time.monotonic() - self._told_at > self._stop_seconds
+            reason = f"it was told to end {self._stop_seconds:g} s ago" if late else ""
+        else:
+            reason = self._servers.overstay() if server.addresses else ""
+        if reason:
+            _log.critical("the server is killed: %s", reason)
+            os.kill(server.process.pid, signal.SIGKILL)
 
-    def _sleep(self, seconds: float, wake: int) -> bool:
+    def _read(self, server: _Server) -> bool:
+        """Reads what a server says; returns whether there may be more."""
+        if not select.select([server.stdout], [], [], 0)[0]:
+            return True
+        data = os.read(server.stdout.fileno(), 4096)
+        server.line += data
+        line, newline, _ = server.line.partition(b"\n")
+        if newline and server.addresses is None:
+            server.addresses = Addresses(**json.loads(line))
+            if self._addresses is None:
+                self._addresses = server.addresses
+                sys.stdout.buffer.write(line + newline)
+                sys.stdout.buffer.flush()
+        return bool(data)
+
+    def _sleep(self, seconds: float) -> bool:
         """Waits before a start; returns whether the supervisor was told to end meanwhile."""
         end = time.monotonic() + seconds
         while not self._signals and (left := end - time.monotonic()) > 0:
-            if select.select([wake], [], [], left)[0]:
-                os.read(wake, 4096)
-                _reap(None)
+            if select.select([self._wake], [], [], left)[0]:
+                os.read(self._wake, 4096)
         return bool(self._signals)
 
 
-def _reap(pid: int | None) -> int | None:
-    """Reaps all processes that have ended; returns the exit code of one of them.
+def _reap(pid: int) -> int | None:
+    """Reaps all processes that have ended; returns the exit code of one, if it has.
 
-    As process 1 of a container it is the parent of every orphan.
+    As process 1 of a container a supervisor is the parent of every orphan.
     """
     found = None
     while True:
@@ -202,11 +229,7 @@ def _reap(pid: int | None) -> int | None:
             ended, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return found
-        if not ended:
+        if ended == 0:
             return found
         if ended == pid:
             found = os.waitstatus_to_exitcode(status)
-
-
-def _describe(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit status {code}"

@@ -71,7 +71,13 @@ Compile = Callable[[bytes, str, int, Sequence[Choice]], bytes]
 
 
 class Compilers(Protocol):
-    """Where programs are compiled."""
+    """Where programs are compiled.
+
+    Attributes:
+        counts: What became of the processes so far.
+    """
+
+    counts: Counts
 
     def compile_program(
         self, program: bytes, precision: str, bucket: int, choices: Sequence[Choice]
@@ -97,7 +103,15 @@ def open_compilers(settings: Settings) -> Compilers:
 
 
 class CompilerInProcess:
-    """Compiles in this process. A compile can't be interrupted, and may end the process."""
+    """Compiles in this process. A compile can't be interrupted, and may end the process.
+
+    Attributes:
+        counts: All 0.
+    """
+
+    def __init__(self) -> None:
+        """There is nothing to start."""
+        self.counts = Counts()
 
     @staticmethod
     def compile_program(

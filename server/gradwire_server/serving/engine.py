@@ -6,15 +6,17 @@ Knows every stage, and nothing of gRPC.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from gradwire.errors import InvalidProgramError, OverloadedError, Reason
+from gradwire.errors import InvalidProgramError, OverloadedError, QuarantinedError, Reason
 from gradwire.tensors import Array
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import Settings
 from gradwire_server.planner.plan import plan_program
+from gradwire_server.process.quarantine import Entry
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.program.limits import exceeded
 from gradwire_server.program.verify import read_program
@@ -81,6 +83,7 @@ class Engine:
         scheduler: Scheduler,
         settings: Settings,
         device_bytes: int,
+        quarantined: Mapping[str, Entry] = MappingProxyType({}),
     ) -> None:
         """Makes an engine.
 
@@ -89,6 +92,7 @@ class Engine:
             scheduler: Decides when programs run.
             settings: Bounds on programs, runs and replies.
             device_bytes: The device memory that one run may need; 0 for no bound.
+            quarantined: The plans that have brought a server down.
         """
         self._plans = plans
         self._scheduler = scheduler
@@ -96,6 +100,7 @@ class Engine:
             settings.max_batch_rows, settings.max_message_bytes, device_bytes, settings.program
         )
         self._max_batch_sizes = settings.max_batch_sizes
+        self._quarantined = quarantined
 
     def prepare(self, wanted: Preparation, deadline: Deadline, record: CallRecord) -> Prepared:
         """Checks a program and has it compiled.
@@ -181,7 +186,7 @@ class Engine:
         """Returns the plan that a call runs; starts to make the batch sizes that it names."""
         if isinstance(source, str):
             held = self._plans.find(source)
-            _note(held.plan, record)
+            self._note(held.plan, record)
             return held
         held = self._hold(source, record)
         if source.batch_sizes:
@@ -196,8 +201,20 @@ class Engine:
             limits = self._limits.program
             planned = plan_program(read_program(wanted.program, limits), limits)
             held = self._plans.hold(planned, wanted.precision, wanted.program)
-        _note(held.plan, record)
+        self._note(held.plan, record)
         return held
+
+    def _note(self, plan: Plan, record: CallRecord) -> None:
+        """Notes the plan of a call, unless it is quarantined."""
+        record.plan_id = plan.id
+        record.operator = plan.planned.operator
+        entry = self._quarantined.get(plan.id)
+        if entry is not None and time.time() < entry.until:
+            raise QuarantinedError(
+                f"the program has brought this server down ({entry.reason}); it is refused for "
+                f"another {entry.until - time.time():.0f} s",
+                metadata={"cause": entry.reason},
+            )
 
     def _buckets(self, plan: Plan, sizes: Sequence[int]) -> list[int]:
         """Returns the buckets to compile for the batch sizes that a caller names."""
@@ -249,8 +266,3 @@ def _wait_for_all(
         left = None if max_wait is None else max(max_wait - (time.monotonic() - start), 0.0)
         made.append(deadline.wait(future, "its program was compiled", at_most=left))
     return made
-
-
-def _note(plan: Plan, record: CallRecord) -> None:
-    record.plan_id = plan.id
-    record.operator = plan.planned.operator

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gradwire_server.process.background_log import BackgroundLog
+from gradwire_server.process.run_journal import RunJournal
 from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.serving.deadline import Deadline
 
@@ -22,11 +23,15 @@ _CHECKS = 8
 
 @dataclass(eq=False, slots=True)
 class Run:
-    """One run of a plan, for a call. It is abandoned from the check that notices it."""
+    """One run of a plan, for a call. It is abandoned from the check that notices it.
+
+    ``place`` is its place in the journal.
+    """
 
     deadline: Deadline
     plan_id: str
     call_id: str
+    place: int = -1
     abandoned_at: float | None = None
 
 
@@ -38,7 +43,12 @@ class Runs:
     """
 
     def __init__(
-        self, places: int, seconds: float, watchdog: Watchdog, give_up: Callable[[], None]
+        self,
+        places: int,
+        seconds: float,
+        watchdog: Watchdog,
+        give_up: Callable[[], None],
+        journal: RunJournal | None = None,
     ) -> None:
         """Makes an empty list.
 
@@ -47,10 +57,12 @@ class Runs:
             seconds: How long all of them may go on without their callers.
             watchdog: Has the runs looked at while it runs.
             give_up: Called once, from its thread, when they have. It must be quick.
+            journal: Where they are noted for the supervisor.
         """
         self._places = places
         self._seconds = seconds
         self._give_up = give_up
+        self._journal = journal
         self.are_stuck = False
         self._lock = threading.Lock()
         self._runs: set[Run] = set()
@@ -65,6 +77,8 @@ class Runs:
 
     def add(self, run: Run) -> None:
         """Notes a run that begins."""
+        if self._journal is not None:
+            run.place = self._journal.enter(run.plan_id)
         with self._lock:
             self._runs.add(run)
 
@@ -72,6 +86,8 @@ class Runs:
         """Forgets a run that has ended."""
         with self._lock:
             self._runs.remove(run)
+        if self._journal is not None:
+            self._journal.leave(run.place)
 
     def _check(self) -> None:
         """Gives up if all places have been taken by abandoned runs for too long."""

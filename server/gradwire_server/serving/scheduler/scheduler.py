@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from gradwire_server.config.settings import Settings
+from gradwire_server.process.run_journal import RunJournal
 from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.deadline import Deadline, late
+from gradwire_server.serving.scheduler.isolation import Entered, Isolation
 from gradwire_server.serving.scheduler.memory import Memory
 from gradwire_server.serving.scheduler.places import Places
 from gradwire_server.serving.scheduler.runs import Run, Runs
@@ -31,6 +33,8 @@ class Scheduler:
         device_bytes: int,
         watchdog: Watchdog,
         give_up: Callable[[], None],
+        journal: RunJournal | None = None,
+        suspects: Iterable[str] = (),
     ) -> None:
         """Makes a scheduler.
 
@@ -40,6 +44,8 @@ class Scheduler:
             watchdog: Has the runs looked at while it runs.
             give_up: Called once, from the watchdog's thread, when all places are taken for
                 too long by runs that nobody waits for. It must be quick.
+            journal: Where runs are noted for the supervisor.
+            suspects: The plans that are to run alone.
         """
         self._places = Places(
             settings.max_executions,
@@ -49,8 +55,9 @@ class Scheduler:
         )
         self._memory = Memory(device_bytes)
         self._runs = Runs(
-            settings.max_executions, settings.max_abandoned_seconds, watchdog, give_up
+            settings.max_executions, settings.max_abandoned_seconds, watchdog, give_up, journal
         )
+        self._isolation = Isolation(suspects)
         calls = settings.max_waiting_calls
         self._compile_waits = Places(calls, 0, "max_waiting_calls", allowed=calls)
 
@@ -73,6 +80,11 @@ class Scheduler:
     def waiting_for_compile(self) -> int:
         """How many calls wait for a compile."""
         return self._compile_waits.taken
+
+    @property
+    def suspects(self) -> int:
+        """How many plans are to run alone."""
+        return self._isolation.suspects
 
     @property
     def busy_seconds(self) -> float:
@@ -113,7 +125,30 @@ class Scheduler:
             DeadlineError: on entering: the turn didn't come in time, or the caller has gone.
         """
         run = Run(deadline, record.plan_id, record.call_id)
-        return Turn(self._places, self._memory, self._runs, run, peak_bytes, record)
+        return Turn(self, run, peak_bytes, record)
+
+    def admit(self, run: Run, peak_bytes: int) -> Entered:
+        """Takes all that a run needs, and notes the run. See ``run``."""
+        self._places.take(run.deadline, _WAITING_TO_RUN)
+        try:
+            self._memory.take(peak_bytes, run.deadline, _WAITING_TO_RUN)
+            try:
+                entered = self._isolation.enter(run.plan_id, run.deadline, _WAITING_TO_RUN)
+            except BaseException:
+                self._memory.give_back(peak_bytes)
+                raise
+        except BaseException:
+            self._places.give_back()
+            raise
+        self._runs.add(run)
+        return entered
+
+    def release(self, run: Run, peak_bytes: int, entered: Entered, *, well: bool) -> None:
+        """Gives back what ``admit`` has taken."""
+        self._runs.remove(run)
+        self._isolation.leave(run.plan_id, entered, well=well)
+        self._memory.give_back(peak_bytes)
+        self._places.give_back()
 
     @contextmanager
     def wait_for_compile(self, deadline: Deadline) -> Iterator[None]:
@@ -133,44 +168,26 @@ class Scheduler:
 class Turn:
     """One run of a program, from the queue to its end. A class costs less than a generator."""
 
-    __slots__ = ("_began", "_memory", "_peak_bytes", "_places", "_record", "_run", "_runs")
+    __slots__ = ("_began", "_entered", "_peak_bytes", "_record", "_run", "_scheduler")
 
-    def __init__(
-        self,
-        places: Places,
-        memory: Memory,
-        runs: Runs,
-        run: Run,
-        peak_bytes: int,
-        record: CallRecord,
-    ) -> None:
-        self._places = places
-        self._memory = memory
-        self._runs = runs
+    def __init__(self, scheduler: Scheduler, run: Run, peak_bytes: int, record: CallRecord) -> None:
+        self._scheduler = scheduler
         self._run = run
         self._peak_bytes = peak_bytes
         self._record = record
 
     def __enter__(self) -> None:
-        run = self._run
+        scheduler, run = self._scheduler, self._run
         start = time.perf_counter()
         try:
-            self._places.take(run.deadline, _WAITING_TO_RUN)
-            try:
-                self._memory.take(self._peak_bytes, run.deadline, _WAITING_TO_RUN)
-            except BaseException:
-                self._places.give_back()
-                raise
+            self._entered = scheduler.admit(run, self._peak_bytes)
         finally:
             self._began = time.perf_counter()
             self._record.queue += self._began - start
-        self._runs.add(run)
         if run.deadline.is_over():
-            self.__exit__()
+            scheduler.release(run, self._peak_bytes, self._entered, well=False)
             raise late(_WAITING_TO_RUN)
 
-    def __exit__(self, *error: object) -> None:
-        self._runs.remove(self._run)
-        self._memory.give_back(self._peak_bytes)
-        self._places.give_back()
+    def __exit__(self, kind: object, *error: object) -> None:
+        self._scheduler.release(self._run, self._peak_bytes, self._entered, well=kind is None)
         self._record.execute += time.perf_counter() - self._began

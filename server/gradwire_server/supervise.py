@@ -1,0 +1,90 @@
+"""The command `gradwire-server` as its users start it: a supervisor, and a server below it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from gradwire_server.config.settings import AUTO, OFF, Settings, default_cache_dir, own_folder
+from gradwire_server.process.quarantine import Quarantine
+from gradwire_server.process.run_journal import RunJournal, create_journal
+from gradwire_server.process.supervision import Supervision, write_supervision
+from gradwire_server.process.supervisor import Addresses, Command, Supervisor
+
+
+def supervise(settings: Settings, arguments: Sequence[str], stop_seconds: float) -> int:
+    """Keeps a server running until a signal ends it; returns the exit status.
+
+    Args:
+        settings: How it is to run.
+        arguments: The same as flags.
+        stop_seconds: After how long a server that was told to end is killed.
+    """
+    quarantine = open_quarantine(settings)
+    servers = _Servers(settings, arguments, create_journal(settings.max_executions), quarantine)
+    return Supervisor(servers, stop_seconds).run()
+
+
+def open_quarantine(settings: Settings) -> Quarantine:
+    """Reads the quarantine of the servers with the same cache directory."""
+    folder = None
+    if settings.cache_dir == AUTO:
+        with contextlib.suppress(RuntimeError):  # this user may have no home
+            folder = default_cache_dir()
+    elif settings.cache_dir != OFF:
+        folder = own_folder(Path(settings.cache_dir))
+    beside = None if folder is None else folder.with_name("quarantine")
+    return Quarantine(beside, settings.quarantine_seconds)
+
+
+class _Servers:
+    """What a supervisor has to know of the servers that it starts, one after the other."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        arguments: Sequence[str],
+        journal: RunJournal,
+        quarantine: Quarantine,
+    ) -> None:
+        self._settings = settings
+        self._arguments = arguments
+        self._journal = journal
+        self._quarantine = quarantine
+        self._overstaying: list[str] = []
+
+    def command(self, addresses: Addresses | None, restarts: int) -> Command:
+        """Returns the command of the next server."""
+        self._journal.clear()
+        supervision = Supervision(
+            self._journal.descriptor,
+            restarts,
+            self._quarantine.suspects,
+            self._quarantine.plans(),
+        )
+        words = [sys.executable, "-P", "-m", "gradwire_server", *self._arguments]
+        if addresses is not None:  # a free port was chosen once, and stays
+            words += ["--listen", addresses.listening]
+            if addresses.metrics:
+                words += ["--metrics", addresses.metrics.partition("//")[2].rstrip("/")]
+        environment = {**os.environ, **write_supervision(supervision)}
+        return Command(words, environment, (self._journal.descriptor,))
+
+    def overstay(self) -> str:
+        """Says which run has gone on for too long; empty if none has."""
+        latest = time.monotonic() - self._settings.max_run_seconds
+        self._overstaying = [run.plan_id for run in self._journal.read() if run.started < latest]
+        if not self._overstaying:
+            return ""
+        plans = ", ".join(self._overstaying)
+        return f"`max_run_seconds` is {self._settings.max_run_seconds:g}, and runs of {plans} go on"
+
+    def note_death(self, code: int) -> None:
+        """Draws the conclusions from the death of a server."""
+        running = [run.plan_id for run in self._journal.read()]
+        self._quarantine.note_death(code, running, self._overstaying)
+        self._overstaying = []
