@@ -280,7 +280,7 @@ def test_without_the_extra_it_says_what_to_install(missing: str) -> None:
     """The thin client has the command, too."""
     script = (
         f"import sys; sys.modules[{missing!r}] = None\n"
-        "from gradwire_server.__main__ import main; sys.exit(main([]))"
+        "from gradwire_server.__main__ import main; sys.exit(main(['--embedded']))"
     )
     process = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False

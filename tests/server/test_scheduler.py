@@ -53,7 +53,7 @@ def test_places_are_bounded() -> None:
         running.close()
         entered.result(10)
         assert (scheduler.running, scheduler.waiting) == (1, 0)
-        third.__exit__()
+        third.__exit__(None)
     assert scheduler.running == 0
 
 

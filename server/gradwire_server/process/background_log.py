@@ -22,6 +22,8 @@ class BackgroundLog:
         """Makes one that writes to a logger."""
         self._logger = logger
         self._lock = threading.Lock()
+        self._idle = threading.Event()
+        self._idle.set()
         self._lines: deque[_Line] = deque(maxlen=_MOST)
         self._is_writing = False
 
@@ -34,13 +36,19 @@ class BackgroundLog:
             if self._is_writing:
                 return
             self._is_writing = True
+            self._idle.clear()
         threading.Thread(target=self._work, name="background-log", daemon=True).start()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until all lines are written, for so long at most; returns whether they are."""
+        return self._idle.wait(seconds)
 
     def _work(self) -> None:
         while True:
             with self._lock:
                 if not self._lines:
                     self._is_writing = False
+                    self._idle.set()
                     return
                 level, message, values, error = self._lines.popleft()
             self._logger.log(level, message, *values, exc_info=error)

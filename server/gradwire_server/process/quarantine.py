@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-_log = logging.getLogger(__name__)
+from gradwire_server.process.background_log import BackgroundLog
+
+_log = BackgroundLog(logging.getLogger(__name__))
 
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 """How a program can end a process. SIGKILL is not among them: an operator sends it, or the
@@ -76,7 +78,9 @@ class Quarantine:
 
     def add(self, plan: str, reason: str) -> None:
         """Quarantines a plan."""
-        _log.error("the plan %s is quarantined for %g s: %s", plan, self._seconds, reason)
+        _log.write(
+            logging.ERROR, "the plan %s is quarantined for %g s: %s", plan, self._seconds, reason
+        )
         self._entries[plan] = Entry(time.time() + self._seconds, reason)
         self._write()
 
@@ -97,7 +101,7 @@ class Quarantine:
             draft.write_text(json.dumps(self._entries), encoding="utf-8")
             draft.replace(self._path)
         except OSError as error:
-            _log.warning("the quarantine is not kept on disk: %s", error)
+            _log.write(logging.WARNING, "the quarantine is not kept on disk: %s", error)
 
 
 def _read(path: Path | None) -> dict[str, Entry]:
@@ -109,5 +113,7 @@ def _read(path: Path | None) -> dict[str, Entry]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        _log.warning("the quarantine on disk can't be read and is forgotten: %s", error)
+        _log.write(
+            logging.WARNING, "the quarantine on disk can't be read and is forgotten: %s", error
+        )
         return {}

@@ -1,6 +1,7 @@
 """Keeps one server running: starts it, starts it anew when it dies, and ends it when told to.
 
-Standard library only, and one thread: what kills or blocks the server can't reach it.
+Standard library only, and one thread beside the one that writes its log: what kills or
+blocks the server can't reach it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Protocol
 
-_log = logging.getLogger(__name__)
+from gradwire_server.process.background_log import BackgroundLog
+
+_log = BackgroundLog(logging.getLogger(__name__))
 
 CHECK_SECONDS = 0.5
 """How often the server is looked at between signals."""
@@ -28,6 +31,7 @@ _STABLE_SECONDS = 60.0
 """A server that has lived so long is started anew at once when it dies."""
 _MAX_FAILED_STARTS = 5
 _FAILED = 1
+_LAST_LINES_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,7 @@ class Supervisor:
                 signal.signal(number, handler)
             os.close(self._wake)
             os.close(self._woken)
+            _log.wait(_LAST_LINES_SECONDS)
 
     def _note(self, number: int, _: object) -> None:
         self._told_at = self._told_at or time.monotonic()
@@ -141,9 +146,9 @@ class Supervisor:
             failures = 0 if server.addresses else failures + 1
             restarts += 1
             how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-            _log.error("the server has ended: %s. Restart %d", how, restarts)
+            _log.write(logging.ERROR, "the server has ended: %s. Restart %d", how, restarts)
             if failures >= _MAX_FAILED_STARTS:
-                _log.critical("the server can't be started any more")
+                _log.write(logging.CRITICAL, "the server can't be started any more")
                 return _FAILED
             self._servers.note_death(code)
             if self._sleep(pause.after(time.monotonic() - server.started)):
@@ -191,7 +196,7 @@ class Supervisor:
         else:
             reason = self._servers.overstay() if server.addresses else ""
         if reason:
-            _log.critical("the server is killed: %s", reason)
+            _log.write(logging.CRITICAL, "the server is killed: %s", reason)
             os.kill(server.process.pid, signal.SIGKILL)
 
     def _read(self, server: _Server) -> bool:
