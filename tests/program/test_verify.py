@@ -19,6 +19,7 @@ from refusals.rules import BAD_RULES
 UNLIMITED = ProgramLimits(
     max_program_bytes=10**12,
     max_program_items=10**12,
+    max_functions=10**12,
     max_nodes=10**12,
     max_nesting=10**12,
     max_derivative_order=10**12,

@@ -86,8 +86,11 @@ class Settings:
         tls_client_ca: Take connections only from clients with a certificate of
             these authorities, a file in PEM. This holds for health, too.
         token_file: Take calls only with one of the tokens in this file, one in
-            a line, each of at least 16 printable characters of ASCII. A change
-            counts within a second. Health needs no token.
+            a line, each of at least 16 printable characters of ASCII, or NAME:TOKEN
+            for a caller with a name. A change counts within a second. Health needs
+            no token.
+        balancer_certificates: Names in the certificates of balancers, with commas
+            between them. They call for others, so these names name no caller.
         allow_plaintext_network: Allow a listen address other than loopback
             without TLS. What is sent can be read on the way, tokens included;
             and without tokens whoever reaches the port may compute.
@@ -187,6 +190,7 @@ class Settings:
     tls_key: str = ""
     tls_client_ca: str = ""
     token_file: str = ""
+    balancer_certificates: str = ""
     allow_plaintext_network: bool = False
     allow_plaintext_metrics: bool = False
     embedded: bool = False

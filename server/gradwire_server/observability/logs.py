@@ -74,6 +74,7 @@ def _log_call(record: CallRecord) -> None:
         "attempt": record.attempt,
         "client": record.client,
         "peer": record.peer,
+        "caller": record.caller,
         "method": record.method,
         "operator": record.operator,
         "status": record.status,

@@ -29,7 +29,7 @@ def decode_program(data: bytes, limits: ProgramLimits) -> Program:
     """Reads a program. Its rules remain to be checked by ``verify_program``.
 
     Raises:
-        LimitExceededError: too many bytes or items.
+        LimitExceededError: too many bytes, items, functions or nodes.
         InvalidProgramError: the bytes are no program, hold a field that this
             version doesn't know, or leave out what is required.
         UnsupportedError: unknown opset; its programs may look otherwise.
@@ -44,6 +44,14 @@ def decode_program(data: bytes, limits: ProgramLimits) -> Program:
             field="opset",
         )
     _count_items(message, limits.max_program_items)
+    # The entry need not use them all, but each is checked, in Python.
+    written = sum(len(function.nodes) for function in message.functions)
+    for limit, allowed, got in (
+        ("max_functions", limits.max_functions, len(message.functions)),
+        ("max_nodes", limits.max_nodes, written),
+    ):
+        if got > allowed:
+            raise exceeded(limit, allowed, got)
     if has_unknown_fields(message):
         _refuse_unknown_fields(_parse(data))
     return Program(

@@ -16,7 +16,8 @@ class ProgramLimits:
         max_program_bytes: Serialised program, checked before it is parsed.
         max_program_items: Messages and list elements in it, counted before
             a Python object is made of each.
-        max_nodes: Nodes after every call is written out.
+        max_functions: Functions in its table.
+        max_nodes: Nodes after every call is written out, and nodes of all its functions.
         max_nesting: Functions that use functions that use functions ...
         max_derivative_order: Orders of differentiation applied to one value.
         max_trip_count: Runs of the body of one loop, where the program says how many.
@@ -32,6 +33,7 @@ class ProgramLimits:
 
     max_program_bytes: int = 4 * 2**20
     max_program_items: int = 250_000
+    max_functions: int = 4096
     max_nodes: int = 20_000
     max_nesting: int = 32
     max_derivative_order: int = 6

@@ -16,6 +16,7 @@ from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import Settings
 from gradwire_server.observability.logs import FIELDS
 from gradwire_server.rpc import messages as requests
+from gradwire_server.rpc.auth.identity import Identities
 from gradwire_server.rpc.info import describe_server
 from gradwire_server.rpc.message_limits import check_items
 from gradwire_server.rpc.status import describe, to_grpc
@@ -53,6 +54,7 @@ class DerivativeService:
         engine: Engine,
         lifecycle: Lifecycle,
         settings: Settings,
+        identities: Identities,
         note: Callable[[CallRecord], None],
     ) -> None:
         """Makes the service.
@@ -61,11 +63,13 @@ class DerivativeService:
             engine: What prepares and computes.
             lifecycle: Whether calls are taken.
             settings: The server's settings.
+            identities: Names the callers.
             note: Called with the record of each finished call.
         """
         self._engine = engine
         self._lifecycle = lifecycle
         self._settings = settings
+        self._identities = identities
         self._note = note
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -119,7 +123,7 @@ class DerivativeService:
 
         def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
             record = CallRecord(method, bytes_in=len(data), peer=context.peer())
-            record.caller = record.peer
+            record.caller = self._identities.name(context)
             record.parent = _trace_headers(context)
             try:
                 check_items(data, kind, settings.max_request_items)

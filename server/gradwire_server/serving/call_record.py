@@ -19,7 +19,7 @@ class CallRecord:
         attempt: 0 for the caller's first attempt at the call, then counting up.
         client: The caller's name and version, as it gave them.
         peer: Where the call came from, as gRPC has it.
-        caller: The name of the caller, for fairness between callers.
+        caller: The name of the caller, by which the server is fair; see ``rpc.auth.identity``.
         parent: The headers of the trace that the call belongs to, if it does.
         trace_id: The trace, once it is known.
         started: On the clock of ``time.perf_counter``.

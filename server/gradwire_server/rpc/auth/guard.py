@@ -6,13 +6,14 @@ Must not import what is called.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import grpc
 
 from gradwire.credential_files import CredentialFileError
 from gradwire_server.config.settings import Settings
 from gradwire_server.rpc.auth.certificates import ServerCertificates
+from gradwire_server.rpc.auth.identity import Identities
 from gradwire_server.rpc.auth.renewal import Renewed
 from gradwire_server.rpc.auth.tokens import TokenInterceptor, read_tokens
 from gradwire_server.serving.call_record import CallRecord
@@ -40,7 +41,7 @@ class Guard:
         """
         self._settings = settings
         self._certificates: ServerCertificates | None = None
-        self._tokens: Renewed[tuple[bytes, ...]] | None = None
+        self._tokens: Renewed[Mapping[bytes, str]] | None = None
         path = settings.token_file
         try:
             if settings.tls_cert:
@@ -59,6 +60,12 @@ class Guard:
     def interceptors(self, note: Callable[[CallRecord], None]) -> list[grpc.ServerInterceptor]:
         """Returns what looks at each call before its handler; ``note`` hears of refusals."""
         return [] if self._tokens is None else [TokenInterceptor(self._tokens, note)]
+
+    def identities(self) -> Identities:
+        """Returns what names callers."""
+        names = self._settings.balancer_certificates.split(",")
+        balancers = [name.strip() for name in names if name.strip()]
+        return Identities(None if self._tokens is None else self._tokens.get, balancers)
 
     def add_port(self, server: grpc.Server) -> int:
         """Has a server listen where the settings say; returns the port.
