@@ -104,7 +104,7 @@ def test_a_broken_certificate_is_warned_about(
     authorities: tuple[Authority, Authority],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Once, and the old one stays in force until there is a good one."""
+    """Once, and the old one stays in use until there is a good one."""
     old, new = authorities
     client = old.issue("client@x.test")
     key, cert = old.issue("127.0.0.1").contents
@@ -121,7 +121,7 @@ def test_a_broken_certificate_is_warned_about(
         (record,) = caplog.records
         assert record.levelname == "WARNING"
         assert text in record.getMessage()
-        assert "stays in force" in record.getMessage()
+        assert "stay in use" in record.getMessage()
         assert key.splitlines()[1].decode() not in caplog.text
     secret.issue(new, old)
     assert eventually(lambda: _reached(app, new, client))

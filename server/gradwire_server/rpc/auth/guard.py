@@ -1,6 +1,6 @@
 """Who may call: the server's certificate, those of its clients, and tokens.
 
-Must not import what is called.
+It must not import what is called.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _log = logging.getLogger(__name__)
 class CredentialError(StartError, ValueError):
     """A certificate, key or token can't be used; the message names the setting.
 
-    A ValueError, too: after the start it is what a renewal fails with, and the old files
-    stay in force.
+    It is a ValueError as well: after the start a renewal fails with it, and the old
+    content stays in use.
     """
 
 
 class Guard:
-    """Lets in those who may call, as the settings say."""
+    """Decides who may call, as the settings say."""
 
     def __init__(self, settings: Settings) -> None:
         """Reads the files.
 
         Raises:
-            CredentialError: one is not as it must be.
+            CredentialError: one is not valid.
         """
         self._settings = settings
         self._certificates: ServerCertificates | None = None
@@ -57,11 +57,11 @@ class Guard:
             )
 
     def interceptors(self, note: Callable[[CallRecord], None]) -> list[grpc.ServerInterceptor]:
-        """Returns what looks at each call before its handler; ``note`` hears of refusals."""
+        """Returns the interceptors; ``note`` is called with the record of each refused call."""
         return [] if self._tokens is None else [TokenInterceptor(self._tokens, note)]
 
     def add_port(self, server: grpc.Server) -> int:
-        """Has a server listen where the settings say; returns the port.
+        """Binds a server to the address in the settings; returns the port.
 
         Raises:
             RuntimeError: the address can't be bound.
