@@ -133,7 +133,7 @@ def test_parts_of_tls_come_together(values: dict[str, str], text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "in_the_open"),
+    ("values", "is_plaintext"),
     [
         ({"listen": "127.0.0.1:1"}, False),
         ({"listen": "unix:/s"}, False),
@@ -141,9 +141,9 @@ def test_parts_of_tls_come_together(values: dict[str, str], text: str) -> None:
         ({"listen": "10.0.0.1:1", "tls_cert": "c", "tls_key": "k"}, False),
     ],
 )
-def test_it_is_known_who_can_read_along(values: dict[str, Any], in_the_open: bool) -> None:
-    """Others can, on a network without TLS."""
-    assert Settings(**values).listens_in_the_open is in_the_open
+def test_plaintext_on_a_network_is_known(values: dict[str, Any], is_plaintext: bool) -> None:
+    """It is there without TLS, except on loopback and on a Unix socket."""
+    assert Settings(**values).uses_plaintext_network is is_plaintext
 
 
 @pytest.mark.parametrize("address", ["", "8701", ":8701", "localhost", "localhost:x", "::1:80",

@@ -49,7 +49,7 @@ class Guard:
                 self._tokens = Renewed([path], lambda: read_tokens("token_file", path))
         except CredentialFileError as error:
             raise CredentialError(str(error)) from None
-        if path and settings.listens_in_the_open:
+        if path and settings.uses_plaintext_network:
             _log.warning(
                 "tokens travel unencrypted to `listen` %s, where others can read and use them; "
                 "set `tls_cert` and `tls_key`",
