@@ -85,7 +85,7 @@ def _reached(app: App, authority: Authority, pair: Pair) -> bool:
 def test_a_new_certificate_is_shown_to_new_connections(
     app: App, secret: Secret, authorities: tuple[Authority, Authority]
 ) -> None:
-    """Those that there are go on; clients of the old authority are no longer let in."""
+    """Open connections go on; new clients of the old authority are refused."""
     old, new = authorities
     old_client, new_client = old.issue("client@x.test"), new.issue("client@x.test")
     with channel_to(app, old, old_client) as channel:
@@ -128,7 +128,7 @@ def test_a_broken_certificate_is_warned_about(
 
 
 def test_tokens_are_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Both are known for a while; then the old one isn't, on connections that there are, too."""
+    """Both are valid for a while; then the old one isn't, on open connections as well."""
     path = write_tokens(tmp_path / "tokens", TOKEN)
     values = {"listen": "127.0.0.1:0", "token_file": str(path)}
 
