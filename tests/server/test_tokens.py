@@ -29,7 +29,7 @@ def test_tokens_have_a_form(tmp_path: Path, content: str) -> None:
 
 
 def test_the_number_of_tokens_is_bounded(tmp_path: Path) -> None:
-    """Each call is compared with all; none would be a server that nobody can call."""
+    """Each call is compared with all; with none no client could call the server."""
     tokens = [f"token-number-{number:05}" for number in range(MAX_TOKENS + 1)]
     path = write_tokens(tmp_path / "tokens", *tokens[:-1])
     assert len(read_tokens("t", str(path))) == MAX_TOKENS

@@ -1,6 +1,6 @@
-"""Bytes to programs. Strict: what it doesn't understand in full, it refuses.
+"""Reads programs from bytes. Strict: it refuses what it can't read completely.
 
-Knows the form of a program and none of its rules.
+It checks the form of a program, and none of the language's rules.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def decode_program(data: bytes, limits: ProgramLimits) -> Program:
         LimitExceededError: too many bytes, items, functions or nodes.
         InvalidProgramError: the bytes are no program, hold a field that this
             version doesn't know, or leave out what is required.
-        UnsupportedError: unknown opset; its programs may look otherwise.
+        UnsupportedError: unknown opset; its programs may have another form.
     """
     if len(data) > limits.max_program_bytes:
         raise exceeded("max_program_bytes", limits.max_program_bytes, len(data))

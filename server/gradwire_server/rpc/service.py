@@ -1,4 +1,4 @@
-"""The RPCs. Each reads its request, makes one call of the domain, and writes the reply."""
+"""The RPCs. Each reads its request, makes one call to the engine, and writes the reply."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _POLL_SECONDS = 1.0
 """When to ask again for a plan that isn't ready."""
 
 _FOREVER = 10.0**6
-"""Above this a deadline, in seconds, is gRPC's word for none."""
+"""Above this a deadline, in seconds, stands for none in gRPC."""
 
 _TRACE_HEADERS = ("traceparent", "tracestate")
 
@@ -45,8 +45,8 @@ _Reply = pb.PrepareResponse | pb.ComputeResponse | pb.GetServerInfoResponse
 class DerivativeService:
     """Serves gradwire.v1.DerivativeService.
 
-    Requests arrive and replies leave as bytes, so that reading and writing
-    them is timed, and a request that doesn't parse gets an answer of ours.
+    Handlers take requests and return replies as bytes, so that parsing and
+    serialising are timed, and a request that doesn't parse gets an error of ours.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class DerivativeService:
         """Makes the service.
 
         Args:
-            engine: What prepares and computes.
-            lifecycle: Whether calls are taken.
+            engine: Prepares and computes.
+            lifecycle: Says whether calls are accepted.
             settings: The server's settings.
             identities: Names the callers.
             note: Called with the record of each finished call.
@@ -113,7 +113,7 @@ class DerivativeService:
         kind: type[_Request],
         answer: Callable[[_Request, Deadline, CallRecord], _Reply],
     ) -> grpc.RpcMethodHandler[bytes, bytes]:
-        """Wraps a method in what all calls need around their own work."""
+        """Wraps a method in what all calls need."""
         settings = self._settings
         default_seconds = (
             settings.default_prepare_seconds
@@ -182,7 +182,7 @@ def _parse(kind: type[_Request], data: bytes) -> _Request:
 
 
 def _trace_headers(context: grpc.ServicerContext) -> dict[str, str] | None:
-    """Returns what W3C's Trace Context has callers send, if this one does."""
+    """Returns the call's headers of W3C's Trace Context, or None."""
     found = {k: str(v) for k, v in context.invocation_metadata() if k in _TRACE_HEADERS}
     return found or None
 

@@ -1,6 +1,6 @@
 """Who may call: the server's certificate, those of its clients, and tokens.
 
-Must not import what is called.
+It must not import what is called.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _log = logging.getLogger(__name__)
 class CredentialError(StartError, ValueError):
     """A certificate, key or token can't be used; the message names the setting.
 
-    A ValueError, too: after the start it is what a renewal fails with, and the old files
-    stay in force.
+    It is a ValueError as well: after the start a renewal fails with it, and the old
+    content stays in use.
     """
 
 
 class Guard:
-    """Lets in those who may call, as the settings say."""
+    """Decides who may call, as the settings say."""
 
     def __init__(self, settings: Settings) -> None:
         """Reads the files.
 
         Raises:
-            CredentialError: one is not as it must be.
+            CredentialError: one is not valid.
         """
         self._settings = settings
         self._certificates: ServerCertificates | None = None
@@ -50,7 +50,7 @@ class Guard:
                 self._tokens = Renewed([path], lambda: read_tokens("token_file", path))
         except CredentialFileError as error:
             raise CredentialError(str(error)) from None
-        if path and settings.listens_in_the_open:
+        if path and settings.uses_plaintext_network:
             _log.warning(
                 "tokens travel unencrypted to `listen` %s, where others can read and use them; "
                 "set `tls_cert` and `tls_key`",
@@ -58,7 +58,7 @@ class Guard:
             )
 
     def interceptors(self, note: Callable[[CallRecord], None]) -> list[grpc.ServerInterceptor]:
-        """Returns what looks at each call before its handler; ``note`` hears of refusals."""
+        """Returns the interceptors; ``note`` is called with the record of each refused call."""
         return [] if self._tokens is None else [TokenInterceptor(self._tokens, note)]
 
     def identities(self) -> Identities:
@@ -68,7 +68,7 @@ class Guard:
         return Identities(None if self._tokens is None else self._tokens.get, balancers)
 
     def add_port(self, server: grpc.Server) -> int:
-        """Has a server listen where the settings say; returns the port.
+        """Binds a server to the address in the settings; returns the port.
 
         Raises:
             RuntimeError: the address can't be bound.

@@ -40,9 +40,9 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class TokenInterceptor(grpc.ServerInterceptor):
-    """Refuses calls without a token that is known here, before their requests are read.
+    """Refuses calls without a valid token, before their requests are read.
 
-    It runs for one call at a time, in the thread that takes all of them.
+    It runs for one call at a time, in the thread that accepts all of them.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class TokenInterceptor(grpc.ServerInterceptor):
 
     def _refusal(self, path: str, problem: str) -> _Handler:
         method = path.rpartition("/")[2]
-        # Whoever isn't known doesn't choose the names that metrics have.
+        # A caller without a valid token must not choose the labels of metrics.
         key = method if method in _METHODS else "other", problem
         if key not in self._refusals:
             self._refusals[key] = self._make_refusal(*key)
@@ -78,7 +78,7 @@ class TokenInterceptor(grpc.ServerInterceptor):
             f"knows; got {problem}",
             field="authorization",
         )
-        status, detail = describe(error, "")  # it was not read, so its id isn't known
+        status, detail = describe(error, "")  # its message was not read, so its id isn't known
         answer = to_grpc(status)
         reason = Reason.Name(detail.reason).removeprefix("ERROR_REASON_")
 
@@ -93,7 +93,7 @@ class TokenInterceptor(grpc.ServerInterceptor):
         return refusing_handler(refuse)
 
     def _is_to_be_logged(self) -> bool:
-        """Says of one call in a while that its line shall be written: there may be thousands."""
+        """Returns whether to log this refusal: one in a while, since there may be thousands."""
         now = time.monotonic()
         due = now - self._logged_at >= _LOG_PERIOD_SECONDS
         if due:
