@@ -1,4 +1,4 @@
-"""Writes programs from expressions. Needs NumPy only."""
+"""Writes programs from expressions, for those that `programs` is too short of words for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gradwire.ir import Constant, Function, Node, Param, Program
+from gradwire.ir import Constant, Function, Node, Param
 from gradwire.tensors import TensorType
 from gradwire_server.program.verify import VerifiedProgram, verify_program
+from programs import program
 
 
 class Value:
@@ -76,6 +77,9 @@ class Body:
         self.constants.append(Constant(self.new(), np.asarray(operand)))
         return self.constants[-1].id
 
+    def finish(self, results: Sequence[int]) -> Function:
+        return Function("f", self.params, tuple(self.constants), tuple(self.nodes), tuple(results))
+
 
 def several(
     name: str, *operands: Any, outputs: int, functions: Sequence[int] = (), **attrs: Any
@@ -109,17 +113,12 @@ class Sketch:
         body = Body(types)
         results = write(*(Value(body, param.id) for param in body.params))
         results = results if isinstance(results, list | tuple) else [results]
-        numbers = tuple(body.number(result) for result in results)
-        self.functions.append(
-            Function("f", body.params, tuple(body.constants), tuple(body.nodes), numbers)
-        )
+        self.functions.append(body.finish([body.number(result) for result in results]))
         return len(self.functions) - 1
 
     def typed(self) -> VerifiedProgram:
         """Checks the program; its entry is the function that was added last."""
-        entry = self.functions[-1]
-        mapped = (False,) * len(entry.params)
-        return verify_program(Program(tuple(self.functions), len(self.functions) - 1, mapped))
+        return verify_program(program(*self.functions))
 
 
 def type_of(array: Any) -> TensorType:

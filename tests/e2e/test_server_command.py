@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 import numpy as np
@@ -22,13 +21,10 @@ import gradwire as gw
 from certificates import Authority
 from gradwire.ir import encode_program
 from gradwire.v1 import service_pb2 as pb
-from programs import chain, function, node, program, vector
+from programs import SIN, X, function, node, program, sines_of, unary, vector
 from secured import write_tokens
 from server_process import COMMAND, eventually, started, wait_until_ready
 from serving import Stub, inline, outputs, prepare_request
-
-X = np.array([0.5, -1.0, 2.0])
-SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
 
 
 @contextmanager
@@ -46,7 +42,7 @@ def flags(tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_good_order(flags: list[str], number: int) -> None:
     """A call in flight is answered, the exit code is 0, and the log says who called."""
-    slow = program(chain("sin", 1500, vector(3)))
+    slow = unary("sin", 1500)
     with started(*flags, "--metrics", "127.0.0.1:0", "--log-format", "json") as process:
         ready = wait_until_ready(process)
         assert ready["listening"] == flags[1]
@@ -64,7 +60,7 @@ def test_a_signal_ends_it_in_good_order(flags: list[str], number: int) -> None:
             assert eventually(is_inside)
             assert not call.done()
             process.send_signal(number)
-            np.testing.assert_allclose(outputs(call.result(60))[0], _sines(X, 1500), rtol=1e-9)
+            np.testing.assert_allclose(outputs(call.result(60))[0], sines_of(X, 1500), rtol=1e-9)
         output, log = process.communicate(timeout=30)
         assert process.returncode == 0, log
         assert output == ""
@@ -73,15 +69,9 @@ def test_a_signal_ends_it_in_good_order(flags: list[str], number: int) -> None:
     assert calls[0]["compile_ms"] > 100
 
 
-def _sines(x: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
-    for _ in range(count):
-        x = np.sin(x)
-    return x
-
-
 def test_a_second_signal_is_obeyed_at_once(flags: list[str]) -> None:
     """Whoever sends it doesn't want to wait for the grace."""
-    slow = program(chain("sin", 6000, vector(3)))
+    slow = unary("sin", 6000)
     with (
         started(*flags, "--metrics", "off") as process,
         _stub(wait_until_ready(process)["listening"]) as stub,
@@ -100,7 +90,7 @@ def test_a_second_signal_is_obeyed_at_once(flags: list[str]) -> None:
 
 def test_a_compile_does_not_hold_the_end(flags: list[str]) -> None:
     """When the grace is over, the process ends, although a compile can't be interrupted."""
-    slow = program(chain("sin", 6000, vector(3)))
+    slow = unary("sin", 6000)
     flags += ["--metrics", "off", "--grace", "0.3"]
     with started(*flags) as process, _stub(wait_until_ready(process)["listening"]) as stub:
         call = stub.Prepare.future(prepare_request(slow))
@@ -259,7 +249,7 @@ def test_flags_and_variables_name_certificates_and_tokens(flags: list[str], tmp_
         address = wait_until_ready(process)["listening"]
         with pytest.raises(gw.AuthenticationError):
             gw.connect(address, tls=tls)
-        slow = encode_program(program(chain("sin", 1500, vector(3))))
+        slow = encode_program(unary("sin", 1500))
         with (
             gw.connect(address, tls=tls, token=token) as connection,
             futures.ThreadPoolExecutor(1) as pool,

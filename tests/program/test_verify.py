@@ -12,7 +12,7 @@ from gradwire.opset.core import REQUIRED, AttrSpec, Kind, OpDef, Signature
 from gradwire_server.program.decode import decode_program
 from gradwire_server.program.limits import ProgramLimits
 from gradwire_server.program.verify import verify_program
-from programs import chain, doubling, function, nested, node, program, vector
+from programs import chain, doubling, function, nested, node, program, unary, vector
 from refusals import BOUNDARIES, GOOD, TIGHT, BadProgram, Boundary
 from refusals.rules import BAD_RULES
 
@@ -159,7 +159,7 @@ def test_an_empty_function_and_a_parameter_as_result_are_programs() -> None:
 
 def test_an_empty_tensor_is_none_too_many() -> None:
     """Zero elements are within every bound."""
-    assert verify_program(program(chain("sin", 1, vector(0, 3)))).size.widest == 0
+    assert verify_program(unary("sin", type_=vector(0, 3))).size.widest == 0
 
 
 @pytest.fixture

@@ -20,16 +20,15 @@ from gradwire_server.compiler import compile as compiler
 from gradwire_server.compiler.compile import compile_program
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.runtime.executable import Executable, load_executable
-from programs import function, node, program, vector
+from programs import X, function, node, program, vector
 
-X = np.array([0.5, -1.0, 2.0])
 TANH = program(function([vector(3), vector(2)], node("tanh", [0], 2), results=[2, 2]))
 COMPILE = """
 import sys
 from pathlib import Path
 from gradwire.ir import encode_program
 from gradwire_server.compiler.compile import compile_program
-from programs import function, node, program, vector
+from programs import X, function, node, program, vector
 
 body = function(
     [vector(2, 2)],

@@ -19,12 +19,10 @@ from gradwire_server.observability.logs import FIELDS, JsonFormatter, TextFormat
 from gradwire_server.observability.metrics import OVERLOAD_LIMITS, Metrics
 from gradwire_server.runtime.devices import DeviceInfo
 from gradwire_server.serving.call_record import STAGES, CallRecord
-from programs import function, node, program, vector
+from programs import SIN, X, function, node, program, vector
 from serving import inline, inputs, prepare_request, refused, serving
 
 EXECUTE = (("method", "Compute"), ("stage", "execute"))
-X = np.array([0.5, -1.0, 2.0])
-SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
 JACOBIAN = program(
     function([vector(3)], node("sin", [0], 1), results=[1]),
     function([vector(3)], node("jacobian", [0], 1, 2, functions=[0]), results=[2]),

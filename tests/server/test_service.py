@@ -19,7 +19,7 @@ from gradwire_server.app import App
 from gradwire_server.compiler import compile as compiler
 from gradwire_server.observability.logs import FIELDS
 from gradwire_server.runtime import executable
-from programs import function, node, program, vector
+from programs import SIN, X, function, node, program, unary, vector
 from server_process import eventually
 from serving import (
     Stub,
@@ -34,8 +34,6 @@ from serving import (
     serving,
 )
 
-X = np.array([0.5, -1.0, 2.0])
-SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
 LOG = replace(
     program(function([vector(3), vector(3)], node("log", [0], 2), results=[2, 1])),
     mapped=(True, False),
@@ -235,7 +233,7 @@ def test_a_call_id_comes_back(stub: Stub) -> None:
 
 def test_prepare_answers_in_time(app: App, stub: Stub) -> None:
     """With when to ask again, as long as it compiles; then with the plan."""
-    source = program(function([vector(3)], node("exp", [0], 1), results=[1]))
+    source = unary("exp")
     request = prepare_request(source)
     request.max_wait.nanos = 10**7
     with compilers_blocked(app) as release:
@@ -255,7 +253,7 @@ def test_prepare_answers_in_time(app: App, stub: Stub) -> None:
 
 def test_a_compile_outlives_its_caller(app: App, stub: Stub) -> None:
     """Whose deadline passes, and whoever asks next finds the plan."""
-    source = program(function([vector(3)], node("expm1", [0], 1), results=[1]))
+    source = unary("expm1")
     assert eventually(lambda: app.compile_pool.busy == app.compile_pool.waiting == 0)
     before = app.plans.counts.compiled
     with compilers_blocked(app) as release:
@@ -275,7 +273,7 @@ def test_a_compile_outlives_its_caller(app: App, stub: Stub) -> None:
 
 def test_a_caller_who_hangs_up_frees_his_thread(app: App, stub: Stub) -> None:
     """Although his program isn't compiled yet."""
-    source = program(function([vector(3)], node("log1p", [0], 1), results=[1]))
+    source = unary("log1p")
     with compilers_blocked(app):
         call = stub.Prepare.future(prepare_request(source))
         assert eventually(lambda: app.waiting_calls.inside == 1)
@@ -285,7 +283,7 @@ def test_a_caller_who_hangs_up_frees_his_thread(app: App, stub: Stub) -> None:
 
 def test_calls_of_one_program_compile_it_once(app: App, stub: Stub) -> None:
     """Those with the program inline, too."""
-    source = program(function([vector(3)], node("cosh", [0], 1), results=[1]))
+    source = unary("cosh")
     assert eventually(lambda: app.compile_pool.busy == app.compile_pool.waiting == 0)
     before = app.plans.counts.compiled
     with ThreadPoolExecutor(16) as pool:
@@ -304,7 +302,7 @@ def test_a_fault_is_logged_and_not_told(
         raise ZeroDivisionError("secret")
 
     monkeypatch.setitem(compiler.LOWERINGS, "sinh", fail)
-    request = inline(program(function([vector(3)], node("sinh", [0], 1), results=[1])), X)
+    request = inline(unary("sinh"), X)
     request.context.call_id = "the-call"
     with refused("INTERNAL", "INTERNAL") as caught:
         stub.Compute(request)
@@ -366,7 +364,7 @@ def test_bytes_in_flight_are_bounded(tmp_path: Path) -> None:
         with compilers_blocked(app) as release:
             first = stub.Prepare.future(prepare_request(SIN))
             assert eventually(lambda: app.lifecycle.calls == 1)
-            large = program(function([vector(500)], node("sin", [0], 1), results=[1]))
+            large = unary("sin", type_=vector(500))
             with refused("OVERLOADED") as caught:
                 stub.Compute(inline(large, np.ones(500)))
             assert "`max_bytes_in_flight` is 1000" in caught.value.details()
@@ -392,7 +390,7 @@ def test_calls_are_bounded(tmp_path: Path) -> None:
 
 def test_waiting_for_compiles_is_bounded(tmp_path: Path) -> None:
     """Or slow programs would take every thread; those that are ready go on."""
-    cos = program(function([vector(3)], node("cos", [0], 1), results=[1]))
+    cos = unary("cos")
     with serving(tmp_path, max_waiting_calls=1) as (app, stub):
         stub.Prepare(prepare_request(SIN))
         with compilers_blocked(app) as release:
@@ -410,7 +408,7 @@ def test_waiting_for_compiles_is_bounded(tmp_path: Path) -> None:
 
 def test_the_queue_of_compiles_is_bounded(tmp_path: Path) -> None:
     """At its bound a program waits, one over it is refused."""
-    sources = [program(function([vector(n + 1)], node("sin", [0], 1), results=[1]))
+    sources = [unary("sin", type_=vector(n + 1))
                for n in range(2)]  # fmt: skip
     with serving(tmp_path, compile_workers=1, max_waiting_compiles=1) as (app, stub):
         with compilers_blocked(app) as release:

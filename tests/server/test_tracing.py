@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -16,11 +15,9 @@ from collector import Collector, attributes_of, grpc_collector, http_collector
 from gradwire_server.observability.spans import Spans
 from gradwire_server.observability.tracing import open_spans
 from gradwire_server.serving.call_record import CallRecord
-from programs import function, node, program, vector
+from programs import SIN, X
 from serving import inline, refused, serving
 
-X = np.array([0.5, -1.0, 2.0])
-SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
 
