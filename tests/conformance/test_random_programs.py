@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from conformance.array_functions import APPLY
 from conformance.harness import UNOPTIMISED, finite_differences
-from conformance.interpreter import APPLY, Interpreter
 from conformance.interpreter import OPERATORS as INTERPRETED
+from conformance.interpreter import Interpreter
 from conformance.random_programs import Case, random_programs
 from gradwire.errors import GradwireError
 from gradwire.ir import Program, TypedProgram, encode_program
