@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import App
 from gradwire_server.runtime import executable
+from monitoring import page_at, samples_of
 from programs import SIN, X, function, node, program, unary, vector
 from server_process import eventually
 from serving import (
@@ -157,7 +157,7 @@ def test_runs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         running = stub.Compute.future(request)
         assert begun.acquire(timeout=10)
         waiting = stub.Compute.future(request, timeout=3)
-        assert eventually(lambda: "gradwire_executions_waiting 1.0" in _metrics(app))
+        assert eventually(lambda: _waiting(app) == 1)
         with refused("OVERLOADED", "RESOURCE_EXHAUSTED") as caught:
             stub.Compute(request)
         assert "`max_waiting_executions` is 1" in caught.value.details()
@@ -169,9 +169,9 @@ def test_runs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert stub.Compute(request).timing.queue_seconds < 30
 
 
-def _metrics(app: App) -> str:
-    with urllib.request.urlopen(f"{app.metrics_url}/metrics", timeout=10) as reply:
-        return str(reply.read().decode())
+def _waiting(app: App) -> float:
+    _, text = page_at(f"{app.metrics_url}/metrics")
+    return samples_of(text)["gradwire_executions_waiting", ()]
 
 
 def test_a_call_without_a_deadline_gets_one(tmp_path: Path) -> None:
