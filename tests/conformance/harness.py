@@ -64,13 +64,11 @@ from gradwire.opset.core import Call
 from gradwire.tensors import BFLOAT16, Array, Dtype, TensorType, is_complex, is_inexact, type_of
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
 from gradwire_server.program.verify import verify_program
+from haste import UNOPTIMISED
 from programs import function, node, program
 
 Rng = np.random.Generator
 Make = Callable[[Rng, Dtype], Sequence[Array]]
-
-UNOPTIMISED = {"xla_backend_optimization_level": 0}
-"""Options of ``jax.jit`` that save a third of XLA's work on a program that runs once."""
 
 unoptimised_and_optimised = pytest.mark.parametrize(
     "options",

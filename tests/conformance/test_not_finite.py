@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from conformance.harness import UNOPTIMISED, cases_of_table
+from conformance.harness import cases_of_table
 from gradwire.ir.binding import bind_attrs
 from gradwire.opset import OPS
 from gradwire.opset.core import Call, Derivatives
 from gradwire.tensors import Array
 from gradwire_server.compiler.lowering import LOWERINGS
 from gradwire_server.compiler.lowering.linalg.guard import COLUMNS, GUARDED, VECTOR
+from haste import UNOPTIMISED
 from programs import vector
 
 ELEMENTARY = {

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from conformance.array_functions import APPLY
-from conformance.harness import UNOPTIMISED, finite_differences
+from conformance.harness import finite_differences
 from conformance.interpreter import OPERATORS as INTERPRETED
 from conformance.interpreter import Interpreter
 from conformance.random_programs import Case, random_programs
@@ -28,6 +28,7 @@ from gradwire_server.program.canonical_form import canonical_bytes
 from gradwire_server.program.decode import decode_program
 from gradwire_server.program.limits import ProgramLimits
 from gradwire_server.program.verify import verify_program
+from haste import UNOPTIMISED
 
 ALL = {**LOWERINGS, **OPERATORS}
 CONTROL = {"cond", "fori_loop", "scan", "while_loop", "map"} <= OPS.keys() & ALL.keys()

@@ -14,9 +14,7 @@ from gradwire_server.compiler.derivatives import OPERATORS
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
 from gradwire_server.compiler.rewriting import rewrite_program
 from gradwire_server.program.verify import verify_program
-
-UNOPTIMISED = {"xla_backend_optimization_level": 0}
-"""Saves a third of XLA's work on a program that runs once."""
+from haste import UNOPTIMISED
 
 
 def run_all(calls: Sequence[tuple[Callable[..., Any], Sequence[Any]]]) -> list[list[Any]]:
