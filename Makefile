@@ -1,25 +1,28 @@
 # Every target makes what it needs; see CONTRIBUTING.md.
 #   make PYTHON=python3.12      uses another Python for new environments
 #   make test ARGS='-k jvp'     passes arguments on to pytest
+#   make test-shuffled SEED=3   runs the files of the tests in the order of that seed
 #   make test-outside SLICE=10  runs one test in ten of it, the same ones everywhere
 
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
 SLICE ?= 1
+SEED := $(or $(SEED),$(shell date +%s))
 TARGET ?= cpu
 export PYTHON
 
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-outside test-deploy test-wheel test-floor check check-style \
-	check-types check-imports check-stubs check-docs check-proto check-deploy format proto docs \
-	prometheus-rule bench trace-call load locust clean lock image image-test
+.PHONY: help demo test test-long test-shuffled test-outside test-deploy test-wheel test-floor check \
+	check-style check-types check-imports check-stubs check-docs check-proto check-deploy format \
+	proto docs prometheus-rule bench trace-call load locust clean lock image image-test
 
 help:
 	@echo 'make demo        shows what gradwire does, against a server of its own'
 	@echo 'make test        runs the tests; make test-long the ones that take minutes'
+	@echo 'make test-shuffled  runs the files in another order; SEED=3 in the same one again'
 	@echo 'make test-outside  compares it with suites of PyTorch, SciPy and NumPy; SLICE=10: a tenth'
 	@echo 'make test-deploy runs servers behind a real Envoy, the dashboard and the alerts'
 	@echo 'make test-wheel  installs the wheel without extras and tests that thin client'
@@ -73,6 +76,13 @@ demo: .venv/installed-demo
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -m 'not long and not deploy and not image' --quick-compiles \
 		--numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+# With its reordering xdist would begin with the files of the most tests, whatever the seed.
+test-shuffled: .venv/installed-dev
+	@echo 'The order of the files follows from SEED=$(SEED).'
+	$(BIN)/python -m pytest -m 'not long and not deploy and not image' --quick-compiles \
+		--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
+		--shuffle-files $(SEED) $(ARGS)
 
 test-long: .venv/installed-dev
 	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)

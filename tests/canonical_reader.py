@@ -1,4 +1,4 @@
-"""Reads canonical encodings back, and says what a program is without its names."""
+"""Writes canonical encodings, reads them back, and says what a program is without its names."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from gradwire.ir import Program
 from gradwire.opset import OPS
 from gradwire.opset.core import At, ByArray, NewAxis, Range
 from gradwire.tensors import TensorType
+from gradwire_server.program.canonical_form import canonical_bytes
+from gradwire_server.program.verify import verify_program
+
+
+def encoded(program: Program) -> bytes:
+    """What is read here: the canonical encoding of a program."""
+    return canonical_bytes(verify_program(program))
 
 
 def exact(value: Any) -> Any:

@@ -1,35 +1,43 @@
-"""What all tests share: a quiet XLA, and one in haste if asked for."""
+"""What all tests share: a quiet XLA, one in haste if asked for, and files in a random order."""
 
 import os
-from importlib import metadata
+from random import Random
 
 import pytest
+
+from haste import quick_flags
 
 # XLA writes a screenful of harmless errors for each executable it loads.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-HASTE = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
-"""Flags that save two thirds of XLA's work on a program that runs once on a CPU."""
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds ``--quick-compiles``."""
+    """Adds ``--quick-compiles`` and ``--shuffle-files``."""
     parser.addoption(
         "--quick-compiles",
         action="store_true",
         help="compile without optimisation, in servers too; by default as a server does",
     )
+    parser.addoption(
+        "--shuffle-files",
+        type=int,
+        metavar="SEED",
+        help="run the files in an order that follows from the seed, each file as it is written",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Gives XLA its flags before anybody imports it; other processes inherit them."""
-    if config.getoption("--quick-compiles") and _knows_the_flags():
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {HASTE}".strip()
+    if config.getoption("--quick-compiles"):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick_flags()}".strip()
 
 
-def _knows_the_flags() -> bool:
-    """Says whether this jaxlib was tried with them: XLA aborts on one that it doesn't know."""
-    try:
-        return metadata.version("jaxlib").startswith("0.10.")
-    except metadata.PackageNotFoundError:  # in an environment of the thin client
-        return False
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Shuffles the files; alike in every worker of xdist, which insists on it."""
+    seed = config.getoption("--shuffle-files")
+    if seed is not None:
+        files = sorted({item.path for item in items})
+        Random(seed).shuffle(files)
+        places = {path: place for place, path in enumerate(files)}
+        items.sort(key=lambda item: places[item.path])

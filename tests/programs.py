@@ -1,19 +1,31 @@
-"""Tiny programs for tests. Parameters have the ids 0, 1, ..., constants the next."""
+"""Tiny programs for tests, written by the ids of their values. `sketch` writes larger ones.
+
+Parameters have the ids 0, 1, ..., constants the next.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from gradwire.ir import Constant, Function, Node, Param, Program
+from gradwire.ir import Constant, Function, Node, Param, Program, encode_program
 from gradwire.opset.core import AttrValue
 from gradwire.tensors import Array, TensorType
 
 
-def vector(*shape: int, dtype: str = "float64") -> TensorType:
+def vector(*shape: int, dtype: Any = "float64") -> TensorType:
     """A type; a scalar without arguments."""
     return TensorType(np.dtype(dtype), shape)
+
+
+def integers(*shape: int) -> TensorType:
+    """The same of int64."""
+    return vector(*shape, dtype="int64")
+
+
+SCALAR, VECTOR, COUNT = vector(), vector(3), integers()
 
 
 def node(
@@ -55,6 +67,24 @@ def chain(op: str, length: int, type_: TensorType) -> Function:
     """A function of one op after the other."""
     nodes = [node(op, [i], i + 1) for i in range(length)]
     return function([type_], *nodes, results=[length])
+
+
+def unary(op: str, times: int = 1, *, type_: TensorType = VECTOR, mapped: bool = False) -> Program:
+    """A program of one op after the other, of three numbers if no type is given."""
+    return program(chain(op, times, type_), mapped=[mapped])
+
+
+SIN = unary("sin")
+SIN_BYTES = encode_program(SIN)
+X = np.array([0.5, -1.0, 2.0])
+"""A program for tests to which any will do, as it travels, and a point for it."""
+
+
+def sines_of(x: Array, times: int) -> Array:
+    """What ``unary("sin", times)`` gives at a point."""
+    for _ in range(times):
+        x = np.sin(x)
+    return x
 
 
 def nested(op: str, depth: int, outputs: int = 1, *, base: int = 1, **attrs: AttrValue) -> Program:

@@ -1,4 +1,4 @@
-"""Writes programs from expressions. Needs NumPy only."""
+"""Writes programs from expressions, for those that `programs` is too short of words for."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gradwire.ir import Constant, Function, Node, Param, Program, TypedProgram
 from gradwire.tensors import TensorType
 from gradwire_server.planner.plan import PlannedProgram
 from planned import judge, settle
+from programs import program
 
 
 class Value:
@@ -77,6 +78,9 @@ class Body:
         self.constants.append(Constant(self.new(), np.asarray(operand)))
         return self.constants[-1].id
 
+    def finish(self, results: Sequence[int]) -> Function:
+        return Function("f", self.params, tuple(self.constants), tuple(self.nodes), tuple(results))
+
 
 def several(
     name: str, *operands: Any, outputs: int, functions: Sequence[int] = (), **attrs: Any
@@ -110,16 +114,12 @@ class Sketch:
         body = Body(types)
         results = write(*(Value(body, param.id) for param in body.params))
         results = results if isinstance(results, list | tuple) else [results]
-        numbers = tuple(body.number(result) for result in results)
-        self.functions.append(
-            Function("f", body.params, tuple(body.constants), tuple(body.nodes), numbers)
-        )
+        self.functions.append(body.finish([body.number(result) for result in results]))
         return len(self.functions) - 1
 
     def program(self) -> Program:
         """Returns the program; its entry is the function that was added last."""
-        mapped = (False,) * len(self.functions[-1].params)
-        return Program(tuple(self.functions), len(self.functions) - 1, mapped)
+        return program(*self.functions)
 
     def planned(self) -> PlannedProgram:
         """Verifies and plans the program."""

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 import gradwire as gw
+import tracing
 from gradwire.ir import Node
 from gradwire.numpy_api.registry import OP_FORMS
 from gradwire.opset import FAMILIES, OPS
-from gradwire.trace.program import trace_program
-from gradwire_server.program.verify import verify_program
 
 WITH_FUNCTIONS = ("control", "operator")
 PLAIN = [op.name for family in FAMILIES if family not in WITH_FUNCTIONS for op in FAMILIES[family]]
@@ -33,11 +32,8 @@ def lookup(name: str) -> Callable[..., Any]:
 
 def trace(function: Callable[..., Any], *args: Any) -> tuple[list[Node], list[str]]:
     """Returns the nodes and the types of the results."""
-    traced = trace_program(function, args, {})
-    info = verify_program(traced.program).entry
-    entry = traced.program.functions[traced.program.entry]
-    types = [str(info.signature.results[r]) for r in traced.results]  # type: ignore[index]
-    return list(entry.nodes), types
+    traced = tracing.trace(function, *args)
+    return tracing.nodes_of(traced), tracing.types_of(traced)
 
 
 @pytest.mark.parametrize("name", PLAIN)

@@ -9,15 +9,12 @@ import pytest
 
 import gradwire as gw
 from gradwire.errors import InvalidInputError
-from gradwire.trace.program import trace_program
-from gradwire_server.program.verify import verify_program
+from tracing import trace, types_of
 
 
 def types(function: Any, *args: Any) -> list[str]:
     """Returns the types of the results."""
-    traced = trace_program(function, args, {})
-    info = verify_program(traced.program).entry
-    return [str(info.signature.results[r]) for r in traced.results]  # type: ignore[index]
+    return types_of(trace(function, *args))
 
 
 @pytest.mark.parametrize("seed", [3, np.int64(3), np.uint8(3), np.array(3, np.uint32)])

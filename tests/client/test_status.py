@@ -46,12 +46,13 @@ def connection(server: ScriptedServer) -> Iterator[Connection]:
 
 def failure(server: ScriptedServer, connection: Connection, answer: Any) -> GradwireError:
     server.always("Prepare", answer)
-    for _ in range(5):
+    for timeout in (0.4, 0.8, 1.6, 3.2):
+        server.asked.clear()
         with pytest.raises(GradwireError) as caught:
-            connection.prepare(PROGRAM, timeout=0.4)
-        several = any("attempts" in note for note in getattr(caught.value, "__notes__", ()))
-        # The last of several may have been left no time for its answer.
-        if not (several and isinstance(caught.value, DeadlineError)):
+            connection.prepare(PROGRAM, timeout=timeout)
+        # The last attempt may have been left no time for its answer, or the only one on a
+        # busy machine.
+        if not isinstance(caught.value, DeadlineError):
             break
     return caught.value
 
@@ -100,7 +101,7 @@ def test_a_status_that_is_not_ours_goes_by_its_code(
     assert server.target in error.message
     assert code.name in error.message
     assert "a proxy's words" in error.message
-    assert error.call_id == server.asked[0].request.context.call_id
+    assert error.call_id in {asked.request.context.call_id for asked in server.asked}
     mendable = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
     assert (len(server.asked) > 1) == (code in mendable)
 
@@ -173,16 +174,19 @@ def test_the_servers_wish_to_wait_is_honoured(
     server.always("Prepare", service_pb2.PrepareResponse(plan=service_pb2.Plan(id="p")))
     assert connection.prepare(PROGRAM, timeout=10).id == "p"
     first, second = server.asked
-    assert 0.3 <= second.at - first.at < 1.5
+    assert second.at - first.at >= 0.3
     assert (first.request.context.attempt, second.request.context.attempt) == (0, 1)
     assert first.request.context.call_id == second.request.context.call_id
 
 
 def test_no_waiting_past_the_deadline(server: ScriptedServer, connection: Connection) -> None:
     """A wish that can't be met ends the call at once."""
+    server.always("Prepare", detailed(Reason.ERROR_REASON_DRAINING, retry_after=60))
     start = time.monotonic()
-    failure(server, connection, detailed(Reason.ERROR_REASON_DRAINING, retry_after=60))
-    assert time.monotonic() - start < 0.3
+    with pytest.raises(UnavailableError):
+        connection.prepare(PROGRAM, timeout=30)
+    assert time.monotonic() - start < 15
+    assert len(server.asked) == 1
 
 
 def test_an_answer_that_is_no_message_is_the_servers_fault(tmp_path: Any) -> None:

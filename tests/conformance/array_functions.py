@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from conformance import dual_numbers as d
+from conformance import index_functions as index
 from conformance.dual_numbers import Number, linear, multilinear, plain
-from gradwire.ir import Node
-from gradwire.opset.core import At, ByArray, Index, NewAxis, Range
 
 
 def _discrete(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,124 +26,6 @@ def _moves(f: Callable[..., Any]) -> Callable[..., Number]:
 def _products(f: Callable[..., Any]) -> Callable[..., Number]:
     """Makes a function that is linear in each operand, from one with attributes."""
     return lambda *xs, **attrs: multilinear(lambda *a: f(*a, **attrs), *xs)
-
-
-# --- subscripts ----------------------------------------------------------------------
-
-
-def _subscript(shape: tuple[int, ...], index: Index, positions: Sequence[Any]) -> tuple[Any, ...]:
-    """Returns NumPy's subscript, arrays clamped to their axes."""
-    items: list[Any] = []
-    arrays, lengths = iter(positions), iter(shape)
-    for item in index:
-        if isinstance(item, NewAxis):
-            items.append(None)
-            continue
-        length = next(lengths)
-        if isinstance(item, At):
-            items.append(item.position)
-        elif isinstance(item, Range):
-            items.append(slice(item.start, item.stop, item.step))
-        else:
-            assert isinstance(item, ByArray)
-            items.append(_clamped(next(arrays), length))
-    return tuple(items)
-
-
-def _clamped(positions: Any, length: int) -> Any:
-    positions = plain(positions)
-    return np.clip(np.where(positions < 0, positions + length, positions), 0, length - 1)
-
-
-def _getitem(x: Number, *positions: Any, index: Index) -> Number:
-    where = _subscript(x.shape, index, positions)
-    return linear(lambda a: a[where], x)
-
-
-def _assigned(x: Any, where: tuple[Any, ...], value: Any) -> Any:
-    out = np.array(x)
-    out[where] = value
-    return out
-
-
-def _added(x: Any, where: tuple[Any, ...], value: Any) -> Any:
-    out = np.array(x)
-    np.add.at(out, where, value)
-    return out
-
-
-def _index_set(x: Number, value: Number, *positions: Any, index: Index) -> Number:
-    where = _subscript(x.shape, index, positions)
-    return linear(lambda a, v: _assigned(a, where, v), x, value)
-
-
-def _index_add(x: Number, value: Number, *positions: Any, index: Index) -> Number:
-    where = _subscript(x.shape, index, positions)
-    return linear(lambda a, v: _added(a, where, v), x, value)
-
-
-def _index_update(combine: Callable[..., Number]) -> Callable[..., Number]:
-    """Makes an update of positions that don't repeat."""
-
-    def update(x: Number, value: Number, *positions: Any, index: Index) -> Number:
-        where = _subscript(x.shape, index, positions)
-        new = combine(linear(lambda a: a[where], x), value)
-        return linear(lambda a, v: _assigned(a, where, v), x, new)
-
-    return update
-
-
-def _take(x: Number, positions: Any, axis: int) -> Number:
-    places = _clamped(positions, x.shape[axis])
-    return linear(lambda a: np.take(a, places, axis), x)
-
-
-def _take_along_axis(x: Number, positions: Any, axis: int) -> Number:
-    places = _clamped(positions, x.shape[axis])
-    return linear(lambda a: np.take_along_axis(a, places, axis), x)
-
-
-def _starts(x: Number, sizes: Sequence[int], starts: Sequence[Any]) -> tuple[slice, ...]:
-    corner = []
-    for start, size, length in zip(starts, sizes, x.shape, strict=True):
-        first = int(plain(start))
-        first = min(max(first + length if first < 0 else first, 0), length - size)
-        corner.append(slice(first, first + size))
-    return tuple(corner)
-
-
-def _dynamic_slice(x: Number, *starts: Any, slice_sizes: Sequence[int]) -> Number:
-    where = _starts(x, slice_sizes, starts)
-    return linear(lambda a: a[where], x)
-
-
-def _dynamic_update_slice(x: Number, update: Number, *starts: Any) -> Number:
-    where = _starts(x, plain(update).shape, starts)
-    return linear(lambda a, v: _assigned(a, where, v), x, update)
-
-
-def _order(x: Number, axis: int, descending: bool = False, stable: bool = True) -> Any:
-    values = plain(x)
-    return np.argsort(-values if descending else values, axis=axis, kind="stable")
-
-
-def _sort(x: Number, axis: int, descending: bool = False, stable: bool = True) -> Number:
-    order = _order(x, axis, descending)
-    return linear(lambda a: np.take_along_axis(a, order, axis), x)
-
-
-def _top_k(x: Number, k: int) -> tuple[Number, Any]:
-    order = _order(x, -1, descending=True)[..., :k]
-    return linear(lambda a: np.take_along_axis(a, order, -1), x), order.astype(np.int64)
-
-
-def _interp(x: Number, xp: Number, fp: Number) -> Number:
-    """The line through the two points around each x; constant outside."""
-    inside = d.maximum(d.minimum(x, _take(xp, -1, 0)), _take(xp, 0, 0))
-    right = np.clip(np.searchsorted(plain(xp), plain(inside), "right"), 1, len(plain(xp)) - 1)
-    x0, x1 = _take(xp, right - 1, 0), _take(xp, right, 0)
-    y0, y1 = _take(fp, right - 1, 0), _take(fp, right, 0)
-    return y0 + (y1 - y0) * ((inside - x0) / (x1 - x0))
 
 
 # --- shapes --------------------------------------------------------------------------
@@ -376,21 +257,21 @@ APPLY: dict[str, Callable[..., Any]] = {
     "triu": _moves(lambda a, k=0: np.triu(a, k)),
     "unstack": _unstack,
     # index
-    "argsort": lambda x, **attrs: _order(x, **attrs).astype(np.int64),
-    "dynamic_slice": _dynamic_slice,
-    "dynamic_update_slice": _dynamic_update_slice,
-    "getitem": _getitem,
-    "index_add": _index_add,
-    "index_max": _index_update(d.maximum),
-    "index_min": _index_update(d.minimum),
-    "index_multiply": _index_update(d.multiply),
-    "index_set": _index_set,
-    "interp": _interp,
+    "argsort": lambda x, **attrs: index.order_of(x, **attrs).astype(np.int64),
+    "dynamic_slice": index.dynamic_slice,
+    "dynamic_update_slice": index.dynamic_update_slice,
+    "getitem": index.getitem,
+    "index_add": index.index_add,
+    "index_max": index.index_update(d.maximum),
+    "index_min": index.index_update(d.minimum),
+    "index_multiply": index.index_update(d.multiply),
+    "index_set": index.index_set,
+    "interp": index.interp,
     "searchsorted": _discrete(lambda x, v, side="left": np.searchsorted(x, v, side)),
-    "sort": _sort,
-    "take": _take,
-    "take_along_axis": _take_along_axis,
-    "top_k": _top_k,
+    "sort": index.sort,
+    "take": index.take,
+    "take_along_axis": index.take_along_axis,
+    "top_k": index.top_k,
     # linear algebra
     "cross": _products(_cross),
     "einsum": _products(lambda *a, subscripts: np.einsum(subscripts, *a)),
@@ -450,54 +331,3 @@ APPLY: dict[str, Callable[..., Any]] = {
     "nn.softplus": d.softplus,
 }
 """The ops without functions, by name: called with numbers, and the node's attributes."""
-
-
-# --- kinks ---------------------------------------------------------------------------
-
-_AT_ZERO = {"abs", "sign", "nn.relu", "nn.elu", "nn.selu", "nn.leaky_relu", "special.i0e"}
-_AT_TIES = {
-    "maximum", "minimum", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
-}  # fmt: skip
-_AMONG = {
-    "max", "min", "argmax", "argmin", "sort", "argsort", "top_k", "cumulative_max",
-    "cumulative_min",
-}  # fmt: skip
-_AT_WHOLE = {"ceil", "floor", "trunc", "round"}
-
-
-def distances(node: Node, inputs: Sequence[Any]) -> list[Any]:
-    """Returns how far the inputs of a node are from its kinks and jumps, with signs."""
-    op = node.op
-    if op in _AT_ZERO:
-        return [inputs[0]]
-    if op in _AT_TIES:
-        return [np.subtract(*map(np.float64, inputs))]
-    if op == "clip":
-        return [inputs[0] - inputs[1], inputs[0] - inputs[2]]
-    if op == "copysign":
-        return list(inputs)
-    if op in _AT_WHOLE:
-        return [_from_whole(2 * inputs[0] if op == "round" else inputs[0])]
-    if op in ("remainder", "fmod", "floor_divide"):
-        return [_from_whole(inputs[0] / inputs[1]), np.floor(inputs[0] / inputs[1]) + 0.5]
-    if op in ("searchsorted", "interp"):
-        x, points = inputs[:2] if op == "interp" else inputs[1::-1]
-        return [x[..., None] - points]
-    if op in ("index_max", "index_min"):
-        where = _subscript(inputs[0].shape, node.attrs["index"], inputs[2:])
-        return [inputs[0][where] - inputs[1]]
-    if op in _AMONG:
-        return [_differences(inputs[0], node.attrs.get("axis", -1))]
-    return []
-
-
-def _from_whole(x: Any) -> Any:
-    return x - np.round(x)
-
-
-def _differences(x: Any, axis: int | tuple[int, ...]) -> Any:
-    """The differences between any two elements along axes."""
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    flat = np.moveaxis(x, axes, range(len(axes))).reshape(-1, *np.delete(x.shape, axes))
-    rows, columns = np.triu_indices(len(flat), 1)
-    return np.asarray(flat[rows] - flat[columns])

@@ -57,19 +57,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradwire.ir import Function, Node, Param, Program
+from gradwire.ir import Program
 from gradwire.ir.binding import bind_attrs
 from gradwire.opset import OPS
 from gradwire.opset.core import Call
 from gradwire.tensors import BFLOAT16, Array, Dtype, TensorType, is_complex, is_inexact, type_of
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
+from haste import UNOPTIMISED
 from planned import settle
+from programs import function, node, program
 
 Rng = np.random.Generator
 Make = Callable[[Rng, Dtype], Sequence[Array]]
-
-UNOPTIMISED = {"xla_backend_optimization_level": 0}
-"""Options of ``jax.jit`` that save a third of XLA's work on a program that runs once."""
 
 unoptimised_and_optimised = pytest.mark.parametrize(
     "options",
@@ -274,12 +273,9 @@ def output_types(
 
 def one_node(op: str, types: Sequence[TensorType], attrs: Mapping[str, Any]) -> Program:
     """Returns the program of one call; raises ``InvalidProgramError`` if it is refused."""
-    params = tuple(Param(i, t) for i, t in enumerate(types))
-    count = len(output_types(op, types, attrs))
-    outputs = tuple(range(len(params), len(params) + count))
-    node = Node(op, tuple(range(len(params))), outputs, attrs)
-    function = Function("f", params, (), (node,), outputs)
-    return Program((function,), 0, (False,) * len(params))
+    count = len(types)
+    outputs = range(count, count + len(output_types(op, types, attrs)))
+    return program(function(types, node(op, range(count), *outputs, **attrs), results=outputs))
 
 
 def lowered(

@@ -8,12 +8,13 @@ whole remain good. Arguments of functions with poles are first brought inside.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from gradwire.ir import Constant, Function, FunctionInfo, Node, Param
+import sketch
+from gradwire.ir import Constant, Function, FunctionInfo, Node
 from gradwire.ir.infer import FunctionTyper
 from gradwire.tensors import TensorType, type_of
 from gradwire_server.program.bounds import FunctionMeter, FunctionSize
@@ -72,13 +73,7 @@ class ProgramWriter:
         return self.close(body, steps(body))
 
     def close(self, body: Body, results: Sequence[Value]) -> int:
-        function = Function(
-            "f",
-            tuple(body.params),
-            tuple(body.constants),
-            tuple(body.nodes),
-            tuple(result.id for result in results),
-        )
+        function = body.finish([result.id for result in results])
         # Other functions may have been written meanwhile; ids are of this one alone.
         self.functions.append(function)
         self.infos.append(body.typer.finish(function))
@@ -86,35 +81,21 @@ class ProgramWriter:
         return len(self.functions) - 1
 
 
-def float_type(shape: Sequence[int]) -> TensorType:
-    """The type of float64 arrays."""
-    return TensorType(FLOAT, tuple(shape))
-
-
-@dataclass
-class Body:
+class Body(sketch.Body):
     """A function that is being written."""
 
-    writer: ProgramWriter
-    types: Sequence[TensorType]
-    params: list[Param] = field(default_factory=list)
-    constants: list[Constant] = field(default_factory=list)
-    nodes: list[Node] = field(default_factory=list)
-    values: list[Value] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.typer = FunctionTyper(1 << 20, self.writer.infos)
-        self.meter = FunctionMeter(1 << 20, self.writer.sizes, ProgramLimits())
-        self._count = 0
-        for tensor_type in self.types:
-            value = self._new(tensor_type, MAX_BOUND)
-            self.params.append(Param(value.id, tensor_type))
-            self.typer.define(value.id, tensor_type, "params")
-            self.meter.define(tensor_type)
+    def __init__(self, writer: ProgramWriter, types: Sequence[TensorType]) -> None:
+        super().__init__(types)
+        self.writer = writer
+        self.typer = FunctionTyper(1 << 20, writer.infos)
+        self.meter = FunctionMeter(1 << 20, writer.sizes, ProgramLimits())
+        self.values = [Value(param.id, param.type, MAX_BOUND) for param in self.params]
+        for param in self.params:
+            self.typer.define(param.id, param.type, "params")
+            self.meter.define(param.type)
 
     def _new(self, tensor_type: TensorType, bound: float) -> Value:
-        self.values.append(Value(self._count, tensor_type, bound))
-        self._count += 1
+        self.values.append(Value(self.new(), tensor_type, bound))
         return self.values[-1]
 
     # --- nodes ---

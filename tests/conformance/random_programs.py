@@ -16,11 +16,11 @@ from conformance.program_writer import (
     Body,
     ProgramWriter,
     Value,
-    float_type,
 )
 from conformance.random_array_steps import ArraySteps
 from gradwire.ir import FunctionInfo, Program
 from gradwire.tensors import Array, TensorType
+from programs import COUNT, program, vector
 
 MAX_ORDER = 2
 """Orders of differentiation inside the program; the tests add one."""
@@ -65,15 +65,14 @@ def write_program(functions: Sequence[Sequence[int]], seed: int, control: bool) 
     writer = ProgramWriter(control)
     for place, seeds in enumerate(functions, 1):
         add_function(writer, seeds, final=place == len(functions))
-    mapped = (False,) * len(writer.functions[-1].params)
-    return Case(Program(tuple(writer.functions), len(writer.functions) - 1, mapped), seed)
+    return Case(program(*writer.functions), seed)
 
 
 def add_function(writer: ProgramWriter, seeds: Sequence[int], *, final: bool) -> int:
     """Writes a function of random steps; the final one begins with a derivative."""
     number = len(writer.functions)
     writer.reseed(number, len(seeds), seeds[0], 0)
-    types = [float_type(writer.pick(SHAPES)) for _ in range(writer.integer(1, 3))]
+    types = [vector(*writer.pick(SHAPES)) for _ in range(writer.integer(1, 3))]
     body = Steps(writer, types)
     for place, seed in enumerate(seeds):
         # Equal seeds, which are drawn often, give different steps at different places.
@@ -185,7 +184,7 @@ class Steps(ArraySteps):
             extras = list(results[: len(results) - num_aux])
         elif op.endswith("estimate"):
             attrs |= {"num_samples": w.integer(1, 3), "probes": True}
-            extras = [float_type((attrs["num_samples"], *leaf.shape)) for leaf in leaves]
+            extras = [vector(attrs["num_samples"], *leaf.shape) for leaf in leaves]
         elif op in ("jacobian", "hessian", "hessian_diagonal", "laplacian"):
             attrs["chunk"] = w.integer(0, 2)
         if op == "jacobian":
@@ -204,7 +203,7 @@ class Steps(ArraySteps):
         w = self.writer
         params = w.infos[index].signature.params
         flags = self.flags(len(params))
-        types = [float_type((2, *t.shape)) if f else t for t, f in zip(params, flags, strict=True)]
+        types = [vector(2, *t.shape) if f else t for t, f in zip(params, flags, strict=True)]
         batched = w.write(
             types,
             lambda body: body.several("vmap", body.values[:], 30.0, [index], mapped=flags),
@@ -240,8 +239,7 @@ class Steps(ArraySteps):
             inputs = [captured, captured, choice, x]
             return self.several(op, inputs, 2.0, branches, captures=(1, 0, 1))[0]
         if op == "fori_loop":
-            count = TensorType(np.dtype(np.int64), ())
-            body = w.write([captured.type, count, x.type], run)
+            body = w.write([captured.type, COUNT, x.type], run)
             low = w.integer(-1, 2)
             bounds = {"lower": low, "upper": low + w.integer(0, 3)}
             return self.several(op, [captured, x], 2.0, [body], captures=(1,), **bounds)[0]

@@ -11,13 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from conformance.harness import UNOPTIMISED, cases_of_table
+from conformance.harness import cases_of_table
 from gradwire.ir.binding import bind_attrs
 from gradwire.opset import OPS
 from gradwire.opset.core import Call, Derivatives
-from gradwire.tensors import Array, TensorType
+from gradwire.tensors import Array
 from gradwire_server.compiler.lowering import LOWERINGS
 from gradwire_server.compiler.lowering.linalg.guard import COLUMNS, GUARDED, VECTOR
+from haste import UNOPTIMISED
+from programs import vector
 
 ELEMENTARY = {
     "linalg.block_diag",
@@ -218,7 +220,7 @@ def test_matrices_without_rows(name: str) -> None:
     for lead in ((), (2,)):
         cores = [(0,) if operand.kind == VECTOR else (0, 0) for operand in GUARDED[name]]
         operands = [jnp.zeros((*lead, *core)) for core in cores]
-        call = Call(tuple(TensorType(np.dtype("float64"), x.shape) for x in operands), attrs)
+        call = Call(tuple(vector(*x.shape) for x in operands), attrs)
         wanted = [t.shape for t in OPS[name].infer(call)]
         assert [x.shape for x in jax.eval_shape(function, *operands)] == wanted
         if OPS[name].derivatives is Derivatives.NONE:

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from conformance.harness import UNOPTIMISED
 from conformance.traced import in_jax
 from gradwire.tensors import Array
+from haste import UNOPTIMISED
 
 RNG = np.random.default_rng(4)
 CUT = 0.2

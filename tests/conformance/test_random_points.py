@@ -12,8 +12,8 @@ import pytest
 from conformance.cases_random import bits, pairs, threefry
 from conformance.harness import one_node
 from gradwire.errors import InvalidProgramError
-from gradwire.tensors import TensorType
 from gradwire_server.compiler.lowering import LOWERINGS
+from programs import vector
 
 KEY = np.array([0x13198A2E, 0x03707344], np.uint32)
 
@@ -73,9 +73,9 @@ def test_bernoulli_at_the_ends() -> None:
 def test_what_is_no_key_is_refused(op: str, key: tuple[str, tuple[int, ...]]) -> None:
     """A key is two words of uint32."""
     attrs = {"dtype": np.dtype("f4")} if op in ("uniform", "normal") else {}
-    types = [TensorType(np.dtype(key[0]), key[1])]
+    types = [vector(*key[1], dtype=key[0])]
     if op == "bernoulli":
-        types.append(TensorType(np.dtype("f4"), ()))
+        types.append(vector(dtype="f4"))
     with pytest.raises(InvalidProgramError, match=r"must be a key, uint32\[2\]; got"):
         one_node(f"random.{op}", types, attrs)
 
@@ -83,7 +83,7 @@ def test_what_is_no_key_is_refused(op: str, key: tuple[str, tuple[int, ...]]) ->
 @pytest.mark.parametrize(("op", "shape"), [("key", (1,)), ("bernoulli", (1,))])
 def test_scalars_are_refused_as_arrays(op: str, shape: tuple[int, ...]) -> None:
     """One seed makes one key, one probability serves all numbers."""
-    operand = TensorType(np.dtype("u4" if op == "key" else "f4"), shape)
-    key = [] if op == "key" else [TensorType(np.dtype("u4"), (2,))]
+    operand = vector(*shape, dtype="u4" if op == "key" else "f4")
+    key = [] if op == "key" else [vector(2, dtype="u4")]
     with pytest.raises(InvalidProgramError, match="must be"):
         one_node(f"random.{op}", [*key, operand], {})

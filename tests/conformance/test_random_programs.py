@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from conformance.harness import UNOPTIMISED, finite_differences
-from conformance.interpreter import APPLY, Interpreter
+from conformance.array_functions import APPLY
+from conformance.harness import finite_differences
 from conformance.interpreter import OPERATORS as INTERPRETED
+from conformance.interpreter import Interpreter
 from conformance.random_programs import Case, random_programs
 from gradwire.errors import GradwireError
 from gradwire.ir import Program, TypedProgram, encode_program
@@ -26,6 +27,7 @@ from gradwire_server.compiler.rewriting import rewrite_program
 from gradwire_server.program.canonical_form import canonical_bytes
 from gradwire_server.program.decode import decode_program
 from gradwire_server.program.limits import ProgramLimits
+from haste import UNOPTIMISED
 from planned import settle
 
 ALL = {**LOWERINGS, **OPERATORS}

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance.harness import dtype_of, one_node
+from conformance.harness import one_node
 from gradwire.errors import InvalidProgramError
 from gradwire.ir.binding import bind_attrs
 from gradwire.opset import OPS
 from gradwire.opset.core import MIXED, Call
-from gradwire.tensors import TensorType
+from programs import vector
 
 Shape = tuple[int, ...]
 CONV = {"strides": (1,), "padding": (0, 0), "dilation": (1,)}
@@ -83,7 +83,7 @@ def test_bad_calls_are_refused(
     op: str, shapes: Sequence[Shape], attrs: Mapping[str, Any], message: str
 ) -> None:
     """The rule says what it wants and what it got."""
-    types = [TensorType(np.dtype(np.float32), shape) for shape in shapes]
+    types = [vector(*shape, dtype="float32") for shape in shapes]
     with pytest.raises(InvalidProgramError, match=message):
         one_node(op, types, attrs)
 
@@ -91,7 +91,7 @@ def test_bad_calls_are_refused(
 def test_negative_powers_of_integers_are_refused() -> None:
     """They are not integers."""
     with pytest.raises(InvalidProgramError, match="`exponent` must not be negative for int32"):
-        one_node("integer_pow", [TensorType(dtype_of("int32"), ())], {"exponent": -1})
+        one_node("integer_pow", [vector(dtype="int32")], {"exponent": -1})
 
 
 PROVED: tuple[
@@ -133,7 +133,7 @@ def test_batch_axes(
     want: Sequence[int | None],
 ) -> None:
     """The axis is followed to its new place, or given up where samples meet."""
-    types = tuple(TensorType(np.dtype(np.float32), shape) for shape in shapes)
+    types = tuple(vector(*shape, dtype="float32") for shape in shapes)
     rule = OPS[op].batch
     assert rule is not None
     assert list(rule(Call(types, bind_attrs(OPS[op], attrs)), axes)) == list(want)

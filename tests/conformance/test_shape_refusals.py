@@ -11,14 +11,10 @@ from conformance.harness import one_node
 from gradwire.errors import InvalidProgramError
 from gradwire.opset.core import At
 from gradwire.tensors import TensorType
+from programs import integers, vector
 
 F64 = np.dtype(np.float64)
-I64 = np.dtype(np.int64)
 Shapes = tuple[int, ...] | TensorType
-
-
-def _integers(*shape: int) -> TensorType:
-    return TensorType(I64, shape)
 
 
 REFUSED: list[tuple[str, list[Shapes], dict[str, Any], str]] = [
@@ -59,23 +55,23 @@ REFUSED: list[tuple[str, list[Shapes], dict[str, Any], str]] = [
     ("unstack", [(4097, 2)], {"axis": 0}, "at most 4096 entries"),
     ("index_set", [(2, 3), (2,)], {"index": (At(0),)}, "shapes must broadcast"),
     ("index_set", [(2, 3), (1, 3)], {"index": (At(0),)}, "must broadcast to what"),
-    ("index_add", [(2,), _integers()], {"index": (At(0),)}, "dtype of `inputs"),
+    ("index_add", [(2,), integers()], {"index": (At(0),)}, "dtype of `inputs"),
     ("take", [(2,), (3,)], {"axis": 0}, "must be integer"),
-    ("take", [(0, 2), _integers(1)], {"axis": 0}, "empty axis"),
-    ("take_along_axis", [(2, 3), _integers(2)], {"axis": 0}, "as many axes"),
-    ("take_along_axis", [(2, 3), _integers(4, 3)], {"axis": 1}, "broadcast"),
-    ("take_along_axis", [(2, 0), _integers(2, 1)], {"axis": 1}, "must not be empty"),
-    ("dynamic_slice", [(2, 3), _integers()], {"slice_sizes": (1, 1)}, "one start for each axis"),
-    ("dynamic_slice", [(2,), _integers(1)], {"slice_sizes": (1,)}, "must be a scalar"),
+    ("take", [(0, 2), integers(1)], {"axis": 0}, "empty axis"),
+    ("take_along_axis", [(2, 3), integers(2)], {"axis": 0}, "as many axes"),
+    ("take_along_axis", [(2, 3), integers(4, 3)], {"axis": 1}, "broadcast"),
+    ("take_along_axis", [(2, 0), integers(2, 1)], {"axis": 1}, "must not be empty"),
+    ("dynamic_slice", [(2, 3), integers()], {"slice_sizes": (1, 1)}, "one start for each axis"),
+    ("dynamic_slice", [(2,), integers(1)], {"slice_sizes": (1,)}, "must be a scalar"),
     ("dynamic_slice", [(2,), ()], {"slice_sizes": (1,)}, "must be integer"),
-    ("dynamic_slice", [(2,), _integers()], {"slice_sizes": (3,)}, "length that fits"),
-    ("dynamic_update_slice", [(2,), (3,), _integers()], {}, "must fit into"),
-    ("dynamic_update_slice", [(2,), (1, 1), _integers()], {}, "must fit into"),
+    ("dynamic_slice", [(2,), integers()], {"slice_sizes": (3,)}, "length that fits"),
+    ("dynamic_update_slice", [(2,), (3,), integers()], {}, "must fit into"),
+    ("dynamic_update_slice", [(2,), (1, 1), integers()], {}, "must fit into"),
     ("sort", [()], {"axis": 0}, "`axis`"),
     ("top_k", [(3,)], {"k": 4}, "`k` must be from 0"),
     ("top_k", [()], {"k": 0}, "`k` must be from 0"),
     ("searchsorted", [(2, 2), (2,)], {}, "must be a vector"),
-    ("one_hot", [_integers(2)], {"num_classes": -1, "dtype": F64}, "axes from 0 to"),
+    ("one_hot", [integers(2)], {"num_classes": -1, "dtype": F64}, "axes from 0 to"),
     ("interp", [(2,), (0,), (0,)], {}, "filled vector"),
     ("interp", [(2,), (3,), (2,)], {}, "as long as"),
     ("matmul", [(2, 3), (2, 3)], {}, "as many columns"),
@@ -124,7 +120,7 @@ def test_a_call_that_makes_no_sense_is_refused(
     op: str, operands: list[Shapes], attrs: dict[str, Any], message: str
 ) -> None:
     """With the operand or attribute, the rule and what was received."""
-    types = [x if isinstance(x, TensorType) else TensorType(F64, x) for x in operands]
+    types = [x if isinstance(x, TensorType) else vector(*x) for x in operands]
     with pytest.raises(InvalidProgramError, match=message):
         one_node(op, types, attrs)
 
@@ -132,7 +128,7 @@ def test_a_call_that_makes_no_sense_is_refused(
 def test_an_einsum_whose_intermediates_are_too_large_is_refused() -> None:
     """Whatever the order: four operands on a ring of long axes leave two of them at each step."""
     n = 2**8
-    ring = [TensorType(F64, (n, n, n))] * 4
+    ring = [vector(n, n, n)] * 4
     one_node("einsum", ring[:2], {"subscripts": "abc,abd->cd"})
     with pytest.raises(InvalidProgramError, match=r"at most 2\*\*31 - 1 elements"):
         one_node("einsum", ring, {"subscripts": "abc,cde,efg,gha->bdfh"})

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from conformance.harness import UNOPTIMISED
-from conformance.special_points import OUTSIDE, Sweep, all_sweeps
+from conformance.special_points import OUTSIDE
+from conformance.special_sweeps import Sweep, all_sweeps
 from gradwire.opset import FAMILIES, OPS
 from gradwire.tensors import Array
 from gradwire_server.compiler.lowering import LOWERINGS
+from haste import UNOPTIMISED
 
 DIGITS = 40
 SWEEPS = all_sweeps()

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from conformance.harness import UNOPTIMISED
 from conformance.traced import in_jax
 from gradwire.tensors import Array
+from haste import UNOPTIMISED
 
 RNG = np.random.default_rng(5)
 EYE = np.eye(4)

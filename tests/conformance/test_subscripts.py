@@ -14,6 +14,7 @@ from gradwire.opset.core import At, ByArray, Index, NewAxis, Range
 from gradwire.opset.subscripts import select
 from gradwire.tensors import Array, TensorType, type_of
 from gradwire_server.compiler.lowering import LOWERINGS
+from programs import integers, vector
 
 Item = At | Range | NewAxis | ByArray
 
@@ -78,12 +79,7 @@ def test_an_axis_taken_whole_stands_where_the_selection_says(seed: int) -> None:
     assert found > 100
 
 
-X = TensorType(np.dtype(np.float64), (3, 4))
-EMPTY = TensorType(np.dtype(np.float64), (0, 4))
-
-
-def _positions(*shape: int, dtype: str = "int64") -> TensorType:
-    return TensorType(np.dtype(dtype), shape)
+X, EMPTY = vector(3, 4), vector(0, 4)
 
 
 REFUSED: list[tuple[TensorType, Index, Sequence[TensorType], str]] = [
@@ -92,11 +88,16 @@ REFUSED: list[tuple[TensorType, Index, Sequence[TensorType], str]] = [
     (X, (NewAxis(), At(0), At(0), At(0)), [], "at most 2 items .* got 3"),
     (X, (Range(None, None, 0),), [], "step 0"),
     (X, (ByArray(),), [], "one array for each of the index's 1; got 0"),
-    (X, (At(0),), [_positions(2)], "one array for each of the index's 0; got 1"),
-    (X, (ByArray(),), [_positions(2, dtype="float64")], "must be integer; got float64"),
-    (X, (ByArray(),), [_positions(3, dtype="bool")], "must be integer; got bool"),
-    (X, (ByArray(), ByArray()), [_positions(2), _positions(3)], "must broadcast"),
-    (EMPTY, (ByArray(),), [_positions(2)], "empty axis"),
+    (X, (At(0),), [integers(2)], "one array for each of the index's 0; got 1"),
+    (X, (ByArray(),), [vector(2, dtype="float64")], "must be integer; got float64"),
+    (X, (ByArray(),), [vector(3, dtype="bool")], "must be integer; got bool"),
+    (
+        X,
+        (ByArray(), ByArray()),
+        [integers(2), integers(3)],
+        "must broadcast",
+    ),
+    (EMPTY, (ByArray(),), [integers(2)], "empty axis"),
     (EMPTY, (At(0),), [], "item 0 of `index`"),
 ]
 

@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from conformance.harness import UNOPTIMISED, Case, cases_of_table, dtype_of, lowered
+from conformance.harness import Case, cases_of_table, dtype_of, lowered
 from gradwire.opset import OPS
 from gradwire.opset.core import Derivatives
 from gradwire.tensors import Array, is_inexact
+from haste import UNOPTIMISED
 
 MAX_LENGTH = 400
 """The most numbers that are moved or come out; larger cases are not among these tests."""

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from conformance.harness import UNOPTIMISED
 from conformance.traced import in_jax
 from gradwire.tensors import Array
+from haste import UNOPTIMISED
 
 RNG = np.random.default_rng(8)
 REAL = RNG.normal(size=(3, 3)) + np.diag([3.0, 5, 8])

@@ -15,10 +15,8 @@ from deploy.gateway import Gateway, deployed, free_port, on_loopback
 from deploy.names import Names
 from gradwire.ir import encode_program
 from gradwire.tensors import Array
-from programs import chain, function, node, program, vector
+from programs import X, function, node, program, sines_of, unary, vector
 from server_process import ServerProcess, eventually
-
-X = np.array([0.5, -1.0, 2.0])
 
 
 class Fleet:
@@ -85,15 +83,12 @@ class Fleet:
 
 def sines(count: int) -> bytes:
     """A program: the sine of the sine of …; each count is another program."""
-    return encode_program(program(chain("sin", count, vector(3))))
+    return encode_program(unary("sin", count))
 
 
 def check_sines(output: Array, count: int) -> None:
     """Asserts that an output is what that program gives at ``X``."""
-    wanted = X
-    for _ in range(count):
-        wanted = np.sin(wanted)
-    np.testing.assert_allclose(output, wanted, rtol=1e-12)
+    np.testing.assert_allclose(output, sines_of(X, count), rtol=1e-12)
 
 
 def slow(steps: int, depth: int = 1) -> bytes:

@@ -12,9 +12,9 @@ import numpy as np
 
 import gradwire as gw
 from gradwire.ir import encode_program
-from programs import chain, program, vector
+from programs import unary
 
-SIN, LOG = (encode_program(program(chain(op, 1, vector(3)))) for op in ("sin", "log"))
+SIN, LOG = (encode_program(unary(op)) for op in ("sin", "log"))
 
 
 class MixedLoad:

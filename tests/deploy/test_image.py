@@ -29,7 +29,7 @@ from deploy.containers import (
 )
 from deploy.fleet import X, sines
 from deploy.traffic import Traffic
-from programs import chain, program, vector
+from programs import unary
 from server_process import eventually
 from serving import Stub, inline
 
@@ -155,7 +155,7 @@ def test_a_stop_under_load_loses_nothing_and_a_new_start_is_warm(tmp_path: Path)
         stack.push(new)  # not started yet; outlives the callers below
         traffic = stack.enter_context(Traffic(old.connect, COUNTS))
         with grpc.insecure_channel(old.target) as channel:  # no retries here
-            slow = Stub(channel).Compute.future(inline(program(chain("sin", 1500, vector(3))), X))
+            slow = Stub(channel).Compute.future(inline(unary("sin", 1500), X))
             assert eventually(lambda: old.metric("gradwire_compiles_running") > 0)
             begun = time.monotonic()
             assert old.stop() == 0

@@ -29,7 +29,7 @@ from gradwire_server.config.settings import Settings
 from gradwire_server.program.decode import decode_program
 from gradwire_server.program.verify import verify_program
 from mutations import mutations
-from programs import chain, function, node, program, vector
+from programs import X, chain, function, node, program, vector
 from refusals import BAD_PROGRAMS, BOUNDARIES, GOOD, TIGHT, BadProgram, Boundary
 from refusals.form import FUTURE
 from refusals.inputs import BAD_INPUTS
@@ -44,7 +44,6 @@ STATUS = {
     Reason.ERROR_REASON_UNKNOWN_OPSET: grpc.StatusCode.UNIMPLEMENTED,
     Reason.ERROR_REASON_PLAN_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
 }
-X = np.array([0.5, -1.0, 2.0])
 GOOD_BYTES = encode_program(GOOD)
 MAPPED_BYTES = encode_program(
     program(

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import stat
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent import futures
@@ -17,14 +18,9 @@ import pytest
 
 import gradwire as gw
 from gradwire.errors import UnavailableError
-from gradwire.ir import encode_program
-from gradwire.transport import child_process
 from gradwire.transport.default_connection import current_connection
-from programs import chain, program, vector
+from programs import SIN_BYTES, X
 from server_process import eventually, processes_of, run_script, start_script
-
-PROGRAM = encode_program(program(chain("sin", 1, vector(3))))
-X = np.arange(3.0)
 
 # What every program of these tests begins with.
 PRELUDE = """
@@ -35,13 +31,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np
 import gradwire as gw
 from gradwire.transport.default_connection import current_connection
-from gradwire.ir import encode_program
-from programs import chain, program, vector
+from programs import SIN_BYTES
 
-PROGRAM = encode_program(program(chain("sin", 1, vector(3))))
 
 def run(x=1.0):
-    reply = current_connection().compute(PROGRAM, [np.full(3, float(x))])
+    reply = current_connection().compute(SIN_BYTES, [np.full(3, float(x))])
     assert abs(reply.outputs[0][0] - np.sin(x)) < 1e-12
     return current_connection().target
 
@@ -76,14 +70,14 @@ def test_it_computes_and_ends(cache: str) -> None:
     """Nothing of it is left after the block."""
     with gw.local() as connection:
         target = connection.target
-        np.testing.assert_allclose(connection.compute(PROGRAM, [X]).outputs[0], np.sin(X))
+        np.testing.assert_allclose(connection.compute(SIN_BYTES, [X]).outputs[0], np.sin(X))
         assert len(processes_of(target)) == 1
         assert stat.S_IMODE(folder_of(target).stat().st_mode) == 0o700
         assert len(target) < 60
         assert any(Path(cache).iterdir())
     assert is_gone(target)
     with pytest.raises(UnavailableError, match="closed"):
-        connection.compute(PROGRAM, [X])
+        connection.compute(SIN_BYTES, [X])
 
 
 def test_each_has_its_own(connection: gw.Connection) -> None:
@@ -91,7 +85,7 @@ def test_each_has_its_own(connection: gw.Connection) -> None:
     with gw.local(precision="fast") as other:
         assert other.target != connection.target
         assert other.precision == "fast"
-    connection.compute(PROGRAM, [X])
+    connection.compute(SIN_BYTES, [X])
 
 
 def test_it_ends_with_the_last_who_knows_it() -> None:
@@ -112,18 +106,18 @@ def test_threads_that_come_first_together_start_one() -> None:
     with futures.ThreadPoolExecutor(6) as pool:
         (connection,) = {future.result() for future in [pool.submit(first) for _ in range(6)]}
     target = connection.target
-    connection.compute(PROGRAM, [X])
+    connection.compute(SIN_BYTES, [X])
     connection.close()
     assert is_gone(target)
 
 
 def test_one_that_was_killed_is_replaced(connection: gw.Connection) -> None:
-    """Its successor gets the program again; the caller sees no difference."""
-    connection.compute(PROGRAM, [X])
+    """Its successor is sent the program again; the caller notices nothing."""
+    connection.compute(SIN_BYTES, [X])
     before = connection.target
     (pid,) = processes_of(before)
     os.kill(pid, signal.SIGKILL)
-    np.testing.assert_allclose(connection.compute(PROGRAM, [X]).outputs[0], np.sin(X))
+    np.testing.assert_allclose(connection.compute(SIN_BYTES, [X]).outputs[0], np.sin(X))
     assert connection.target != before
     assert is_gone(before)
 
@@ -141,19 +135,19 @@ def test_why_it_cannot_start_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_one_that_does_not_start_in_time_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says how long it was given; the folder of its socket is removed."""
-    made: list[Path] = []
+    """The error says how long it was given, and its folder is gone."""
+    made: list[str] = []
+    make = tempfile.mkdtemp
 
-    def make(**options: Any) -> str:
-        made.append(Path(mkdtemp(**options)))
-        return str(made[-1])
+    def note(*args: Any, **kwargs: Any) -> str:
+        made.append(make(*args, **kwargs))
+        return made[-1]
 
-    mkdtemp = child_process.tempfile.mkdtemp
-    monkeypatch.setattr(child_process.tempfile, "mkdtemp", make)
+    monkeypatch.setattr(tempfile, "mkdtemp", note)
     with pytest.raises(UnavailableError, match=r"did not start within 0.05 s"):
         gw.local(startup_timeout=0.05)
     (folder,) = made
-    assert not folder.exists()
+    assert is_gone(f"unix:{folder}/s")
 
 
 def test_without_the_extra_the_error_names_it() -> None:

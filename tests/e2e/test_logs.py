@@ -12,18 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 
 from gradwire.errors import GradwireError, InvalidInputError, LimitExceededError
 from gradwire.ir import encode_program
 from gradwire.transport.connection import connect
-from programs import chain, program, vector
+from programs import SIN, SIN_BYTES, X, unary
 from serving import Stub, inline
-
-SIN = program(chain("sin", 1, vector(3)))
-PROGRAM = encode_program(SIN)
-X = np.arange(3.0)
 
 
 @contextmanager
@@ -55,11 +50,11 @@ def test_the_id_of_an_error_is_in_the_log(tmp_path: Path) -> None:
     """The caller sees it below the error's text, and finds the call's line by it."""
     flags = ("--max-nodes", "5")
     with _logging_server(tmp_path, *flags) as (address, log), connect(address) as connection:
-        connection.prepare(PROGRAM)
+        connection.prepare(SIN_BYTES)
         with pytest.raises(InvalidInputError) as wrong:
-            connection.compute(PROGRAM, [X[:2]])
+            connection.compute(SIN_BYTES, [X[:2]])
         with pytest.raises(LimitExceededError) as large:
-            connection.prepare(encode_program(program(chain("sin", 6, vector(3)))))
+            connection.prepare(encode_program(unary("sin", 6)))
     shown = "".join(traceback.format_exception(wrong.value))
     assert f"(call {wrong.value.call_id})" in shown
     line = _line(log, wrong.value)

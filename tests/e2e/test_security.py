@@ -11,19 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from gradwire.v1 import error_pb2
 from gradwire.v1 import service_pb2 as pb
-from programs import function, node, program, vector
+from programs import SIN, X
 from secured import OTHER_TOKEN, SERVERS, TOKEN, House, bearer, channel_to, open_house
 from serving import detail_of, inline, prepare_request, refused, serving
-
-X = np.array([0.5, -1.0, 2.0])
-SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
 
 SERVICE = "gradwire.v1.DerivativeService"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"

@@ -22,13 +22,10 @@ import gradwire as gw
 from certificates import Authority
 from gradwire.ir import encode_program
 from gradwire.v1 import service_pb2 as pb
-from programs import chain, function, node, program, vector
+from programs import SIN, X, function, node, program, sines_of, unary, vector
 from secured import write_tokens
 from server_process import COMMAND, eventually, started, wait_until_ready
 from serving import Stub, inline, outputs, prepare_request
-
-X = np.array([0.5, -1.0, 2.0])
-SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
 
 
 @contextmanager
@@ -37,16 +34,31 @@ def _stub(address: str) -> Iterator[Stub]:
         yield Stub(channel)
 
 
+SLOW = unary("sin", 6000)
+OPTIMISED = {"XLA_FLAGS": ""}
+"""A server takes twenty seconds to compile that program so, also if the tests are in haste."""
+
+
 @pytest.fixture
 def flags(tmp_path: Path) -> list[str]:
     """Of a server on a Unix socket."""
     return ["--listen", f"unix:{tmp_path}/s", "--cache-dir", str(tmp_path / "cache")]
 
 
+def _shows(ready: dict[str, Any], line: str) -> bool:
+    """Says whether a line is on the page of metrics."""
+    with urllib.request.urlopen(f"{ready['metrics']}/metrics", timeout=10) as page:
+        return f"\n{line}\n".encode() in page.read()
+
+
+def _is_called(ready: dict[str, Any]) -> bool:
+    return _shows(ready, "gradwire_calls_in_flight 1.0")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_good_order(flags: list[str], number: int) -> None:
-    """A call in flight is answered, the exit code is 0, and the log names the caller."""
-    slow = program(chain("sin", 1500, vector(3)))
+    """A call in flight is answered, the exit code is 0, and the log says who called."""
+    slow = unary("sin", 1500)
     with started(*flags, "--metrics", "127.0.0.1:0", "--log-format", "json") as process:
         ready = wait_until_ready(process)
         assert ready["listening"] == flags[1]
@@ -56,15 +68,10 @@ def test_a_signal_ends_it_in_good_order(flags: list[str], number: int) -> None:
             request = inline(slow, X)
             request.context.call_id = "slow-call"
             call = stub.Compute.future(request)
-
-            def is_inside() -> bool:
-                with urllib.request.urlopen(f"{ready['metrics']}/metrics", timeout=10) as page:
-                    return b"\ngradwire_calls_in_flight 1.0\n" in page.read()
-
-            assert eventually(is_inside)
+            assert eventually(lambda: _is_called(ready))
             assert not call.done()
             process.send_signal(number)
-            np.testing.assert_allclose(outputs(call.result(60))[0], _sines(X, 1500), rtol=1e-9)
+            np.testing.assert_allclose(outputs(call.result(60))[0], sines_of(X, 1500), rtol=1e-9)
         output, log = process.communicate(timeout=30)
         assert process.returncode == 0, log
         assert output == ""
@@ -73,44 +80,37 @@ def test_a_signal_ends_it_in_good_order(flags: list[str], number: int) -> None:
     assert calls[0]["compile_ms"] > 100
 
 
-def _sines(x: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
-    for _ in range(count):
-        x = np.sin(x)
-    return x
-
-
 def test_a_second_signal_is_obeyed_at_once(flags: list[str]) -> None:
-    """It doesn't wait for the grace."""
-    slow = program(chain("sin", 6000, vector(3)))
-    with (
-        started(*flags, "--metrics", "off") as process,
-        _stub(wait_until_ready(process)["listening"]) as stub,
-    ):
-        call = stub.Prepare.future(prepare_request(slow))
-        time.sleep(0.5)
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
-        assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
-        # No default action, which the first process of a container never gets.
-        assert process.wait(5) == 128 + signal.SIGTERM
-        with pytest.raises(grpc.RpcError):
-            call.result(10)
+    """Whoever sends it doesn't want to wait for the grace."""
+    with started(*flags, "--metrics", "127.0.0.1:0", **OPTIMISED) as process:
+        ready = wait_until_ready(process)
+        with _stub(ready["listening"]) as stub:
+            call = stub.Prepare.future(prepare_request(SLOW))
+            assert eventually(lambda: _is_called(ready))
+            process.send_signal(signal.SIGTERM)
+            assert eventually(lambda: _shows(ready, "gradwire_draining 1.0"))
+            assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            # No default action, which the first process of a container never gets.
+            assert process.wait(10) == 128 + signal.SIGTERM
+            with pytest.raises(grpc.RpcError):
+                call.result(10)
 
 
 def test_a_compile_does_not_hold_the_end(flags: list[str]) -> None:
     """When the grace is over, the process ends, although a compile can't be interrupted."""
-    slow = program(chain("sin", 6000, vector(3)))
-    flags += ["--metrics", "off", "--grace", "0.3"]
-    with started(*flags) as process, _stub(wait_until_ready(process)["listening"]) as stub:
-        call = stub.Prepare.future(prepare_request(slow))
-        time.sleep(0.5)
-        start = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
-        assert time.monotonic() - start < 5
-        with pytest.raises(grpc.RpcError):
-            call.result(10)
+    flags += ["--metrics", "127.0.0.1:0", "--grace", "0.3"]
+    with started(*flags, **OPTIMISED) as process:
+        ready = wait_until_ready(process)
+        with _stub(ready["listening"]) as stub:
+            call = stub.Prepare.future(prepare_request(SLOW))
+            assert eventually(lambda: _is_called(ready))
+            start = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+            assert time.monotonic() - start < 10
+            with pytest.raises(grpc.RpcError):
+                call.result(10)
 
 
 def test_an_embedded_server_ends_with_its_stdin(flags: list[str]) -> None:
@@ -255,18 +255,18 @@ def test_flags_and_variables_name_certificates_and_tokens(flags: list[str], tmp_
     variable = {"GRADWIRE_SERVER_TOKEN_FILE": str(write_tokens(tmp_path / "tokens", token))}
     flags[1] = "127.0.0.1:0"
     flags += ["--tls-cert", pair.cert, "--tls-key", pair.key, "--tls-client-ca", authority.ca]
-    with started(*flags, "--metrics", "off", **variable) as process:
-        address = wait_until_ready(process)["listening"]
+    with started(*flags, "--metrics", "127.0.0.1:0", **variable) as process:
+        ready = wait_until_ready(process)
+        address = ready["listening"]
         with pytest.raises(gw.AuthenticationError):
             gw.connect(address, tls=tls)
-        slow = encode_program(program(chain("sin", 1500, vector(3))))
+        slow = encode_program(unary("sin", 1500))
         with (
             gw.connect(address, tls=tls, token=token) as connection,
             futures.ThreadPoolExecutor(1) as pool,
         ):
             plan = pool.submit(connection.prepare, slow)
-            time.sleep(0.3)
-            assert not plan.done()
+            assert eventually(lambda: _is_called(ready))
             process.send_signal(signal.SIGTERM)
             assert plan.result(60).id
         _, log = process.communicate(timeout=30)

@@ -14,12 +14,9 @@ import numpy as np
 import pytest
 
 import gradwire as gw
-from programs import chain, program, vector
+from programs import SIN, X
 from server_process import start_script, started, wait_until_ready
 from serving import Stub, inline, outputs
-
-X = np.arange(3.0)
-SIN = program(chain("sin", 1, vector(3)))
 
 
 def _flags(folder: Path) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -18,16 +17,13 @@ from opentelemetry.trace import SpanKind, StatusCode
 from collector import Collector, attributes_of, grpc_collector
 from gradwire.errors import InvalidInputError
 from gradwire.errors import Reason as R
-from gradwire.ir import encode_program
 from gradwire.transport.connection import connect
-from programs import chain, program, vector
+from programs import SIN_BYTES, X
 from scripted_server import ScriptedServer, detailed
 from server_process import run_script
 from serving import serving
 
 SERVICE = "gradwire.v1.DerivativeService"
-PROGRAM = encode_program(program(chain("sin", 1, vector(3))))
-X = np.arange(3.0)
 
 
 @pytest.fixture
@@ -60,7 +56,7 @@ def test_a_trace_leads_from_the_caller_to_each_stage(
     with serving(tmp_path) as (app, _), connect(app.address) as connection:
         exporter.clear()
         with tracer.start_as_current_span("training step"):
-            reply = connection.compute(PROGRAM, [X])
+            reply = connection.compute(SIN_BYTES, [X])
     spans = _by_name(exporter)
     step, call = spans["training step"], spans["gradwire.compute"]
     assert call.parent.span_id == step.context.span_id
@@ -91,10 +87,10 @@ def test_an_error_is_one_at_both_ends(
 ) -> None:
     """The id in the caller's exception is in every span of the call."""
     with serving(tmp_path) as (app, _), connect(app.address) as connection:
-        connection.prepare(PROGRAM)
+        connection.prepare(SIN_BYTES)
         exporter.clear()
         with pytest.raises(InvalidInputError) as caught:
-            connection.compute(PROGRAM, [X[:2]])
+            connection.compute(SIN_BYTES, [X[:2]])
     spans = _by_name(exporter)
     for name in ("gradwire.compute", f"{SERVICE}/Compute"):
         assert spans[name].status.status_code is StatusCode.ERROR
@@ -110,7 +106,7 @@ def test_each_attempt_is_a_span(exporter: InMemorySpanExporter) -> None:
     with ScriptedServer() as server, connect(server.target) as connection:
         exporter.clear()
         server.then("Prepare", detailed(R.ERROR_REASON_OVERLOADED, retry_after=0.01))
-        connection.prepare(PROGRAM)
+        connection.prepare(SIN_BYTES)
         headers = [asked.metadata["traceparent"] for asked in server.asked[1:]]
     first, second, call = exporter.get_finished_spans()
     assert [span.attributes["gradwire.attempt"] for span in (first, second)] == [0, 1]
@@ -125,9 +121,9 @@ def test_each_attempt_is_a_span(exporter: InMemorySpanExporter) -> None:
 def test_nobody_pays_who_has_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No provider, no spans and no headers, whether or not OpenTelemetry is imported."""
     with ScriptedServer() as server, connect(server.target) as connection:
-        connection.prepare(PROGRAM)
+        connection.prepare(SIN_BYTES)
         monkeypatch.delitem(sys.modules, "opentelemetry.trace")
-        connection.prepare(PROGRAM)
+        connection.prepare(SIN_BYTES)
     assert all("traceparent" not in asked.metadata for asked in server.asked)
 
 

@@ -13,10 +13,8 @@ from gradwire.trees import flatten
 from gradwire_server.compiler.derivatives import OPERATORS
 from gradwire_server.compiler.lowering import LOWERINGS, lower_function
 from gradwire_server.compiler.rewriting import rewrite_program
+from haste import UNOPTIMISED
 from planned import settle
-
-UNOPTIMISED = {"xla_backend_optimization_level": 0}
-"""Saves a third of XLA's work on a program that runs once."""
 
 
 def run_all(calls: Sequence[tuple[Callable[..., Any], Sequence[Any]]]) -> list[list[Any]]:

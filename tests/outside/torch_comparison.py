@@ -13,14 +13,27 @@ import torch
 import gradwire as gw
 from gradwire.trees import flatten
 from outside.in_process import run_all
-from outside.torch_arrays import ARRAYS
 from outside.torch_elementwise import ELEMENTWISE
 from outside.torch_linalg import LINALG
+from outside.torch_losses import LOSSES
 from outside.torch_nn import LAYERS
+from outside.torch_positions import POSITIONS
+from outside.torch_reductions import REDUCTIONS
 from outside.torch_samples import Answers, Sample, Theirs, operators, quiet, samples
+from outside.torch_shapes import SHAPES
+from outside.torch_windows import WINDOWS
 from outside.torch_words import NotOfferedError, Pair
 
-WORDS: dict[str, Callable[..., Any] | Pair] = {**ELEMENTWISE, **ARRAYS, **LINALG, **LAYERS}
+WORDS: dict[str, Callable[..., Any] | Pair] = {
+    **ELEMENTWISE,
+    **REDUCTIONS,
+    **SHAPES,
+    **POSITIONS,
+    **LINALG,
+    **WINDOWS,
+    **LAYERS,
+    **LOSSES,
+}
 
 NARROW = ("float32",)
 """What is compared with double precision, and to first order."""

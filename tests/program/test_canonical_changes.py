@@ -9,20 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from canonical_reader import Reader, exact, normal
+from canonical_reader import Reader, encoded, exact, normal
 from gradwire.ir import Program, TypedProgram
 from gradwire.opset import OPS
 from gradwire.opset.core import At, AttrSpec, ByArray, Kind, NewAxis, OpDef, Range
 from gradwire.tensors import Array
 from gradwire_server.program.canonical_form import canonical_bytes
 from gradwire_server.program.verify import verify_program
-from programs import chain, function, node, program, vector
-
-V = vector(3)
-
-
-def encoded(value: Program) -> bytes:
-    return canonical_bytes(verify_program(value))
+from programs import VECTOR as V
+from programs import chain, function, node, program, unary, vector
 
 
 def with_attribute(value: Any) -> TypedProgram:
@@ -118,8 +113,8 @@ def jacobian(**attrs: Any) -> Program:
 ONES = np.ones((2, 3))
 PAYLOAD = np.frombuffer(b"\1\0\0\0\0\0\xf8\x7f")
 CHANGES: Mapping[str, tuple[Program, Program]] = {
-    "op": (program(chain("sin", 1, V)), program(chain("cos", 1, V))),
-    "one_node_more": (program(chain("sin", 1, V)), program(chain("sin", 2, V))),
+    "op": (unary("sin"), unary("cos")),
+    "one_node_more": (unary("sin"), unary("sin", 2)),
     "order_of_inputs": (subtract(0, 1), subtract(1, 0)),
     "one_input_twice": (subtract(0, 1), subtract(0, 0)),
     "results": (subtract(0, 1), subtract(0, 1, results=(1,))),
@@ -130,12 +125,12 @@ CHANGES: Mapping[str, tuple[Program, Program]] = {
     ),
     "mapped": (subtract(0, 1, mapped=(True, False)), subtract(0, 1, mapped=(False, True))),
     "mapped_at_all": (subtract(0, 1), subtract(0, 1, mapped=(False, True))),
-    "shape": (program(chain("sin", 1, vector(3))), program(chain("sin", 1, vector(4)))),
+    "shape": (unary("sin"), unary("sin", type_=vector(4))),
     "shape_of_one_column": (
-        program(chain("sin", 1, vector(3))),
-        program(chain("sin", 1, vector(3, 1))),
+        unary("sin"),
+        unary("sin", type_=vector(3, 1)),
     ),
-    "dtype": (program(chain("sin", 1, V)), program(chain("sin", 1, vector(3, dtype="float32")))),
+    "dtype": (unary("sin"), unary("sin", type_=vector(3, dtype="float32"))),
     "parameter_that_nobody_reads": (
         program(function([V], results=[0])),
         program(function([V, V], results=[0])),
@@ -166,7 +161,7 @@ CHANGES: Mapping[str, tuple[Program, Program]] = {
     "two_rules": (ruled(vjp=(0, 1)), ruled(vjp=(0, 4))),
     "rule_that_is_two": (ruled(vjp=(0, 1)), ruled()),
     "node_that_nobody_reads": (
-        program(chain("sin", 1, V)),
+        unary("sin"),
         program(function([V], node("sin", [0], 1), node("cos", [0], 2), results=[1])),
     ),
 }

@@ -8,20 +8,15 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from canonical_reader import Reader, normal
+from canonical_reader import Reader, encoded, normal
 from gradwire.errors import GradwireError
 from gradwire.ir import Constant, Function, Param, Program
 from gradwire.opset import OPS
-from gradwire_server.program.canonical_form import canonical_bytes
 from gradwire_server.program.verify import verify_program
-from programs import chain, function, node, program, vector
+from programs import VECTOR as V
+from programs import chain, function, node, program
 
-V = vector(3)
 examples = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def encoded(value: Program) -> bytes:
-    return canonical_bytes(verify_program(value))
 
 
 # --- programs at random, and what must not change them -------------------------------

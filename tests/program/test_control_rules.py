@@ -10,11 +10,11 @@ from gradwire.errors import InvalidProgramError, LimitExceededError, Reason
 from gradwire.ir import Node
 from gradwire_server.program.limits import ProgramLimits
 from gradwire_server.program.verify import verify_program
-from programs import chain, function, node, program, vector
+from programs import COUNT, SCALAR, VECTOR, chain, function, node, program, vector
 from refusals.loops import swept
 
-S, V, M = vector(), vector(3), vector(2, 3)
-BOOL, INT32, INT64 = (vector(dtype=name) for name in ("bool", "int32", "int64"))
+S, V, M, INT64 = SCALAR, VECTOR, vector(2, 3), COUNT
+BOOL, INT32 = vector(dtype="bool"), vector(dtype="int32")
 
 TABLE = (
     chain("sin", 1, S),  # 0: scalar to scalar

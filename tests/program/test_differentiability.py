@@ -11,9 +11,8 @@ import pytest
 from gradwire.errors import UnsupportedError
 from gradwire.opset import OPS, OpDef
 from gradwire.opset.core import Derivatives
+from programs import VECTOR as V
 from sketch import Sketch, Value, op, several, total, type_of
-
-X = type_of(np.zeros(3))
 
 
 @pytest.fixture
@@ -27,14 +26,14 @@ def once(monkeypatch: pytest.MonkeyPatch) -> str:
 def program(write: Callable[..., Any], *operators: str) -> Sketch:
     """A scalar function of x under one operator after the other."""
     sketch = Sketch()
-    last = sketch.add([X], write)
+    last = sketch.add([V], write)
     for name in operators:
 
         def apply(x: Value, name: str = name, last: int = last) -> Value:
             derivative = several(name, x, functions=[last], outputs=2)[1]
             return total(derivative, *{"hessian": (0, 1), "laplacian": ()}.get(name, (0,)))
 
-        last = sketch.add([X], apply)
+        last = sketch.add([V], apply)
     return sketch
 
 
@@ -83,16 +82,16 @@ def test_other_arguments_are_taken() -> None:
     """What depends on arguments outside wrt, or on captures, isn't differentiated."""
     for attrs in ({"wrt": (1,)}, {"num_captures": 1}):
         sketch = Sketch()
-        f = sketch.add([X, X], lambda x, y: total(op("nextafter", x, 1.0) * y, 0))
+        f = sketch.add([V, V], lambda x, y: total(op("nextafter", x, 1.0) * y, 0))
         g = sketch.add(
-            [X, X],
+            [V, V],
             lambda x, y, f=f, attrs=attrs: several("grad", x, y, functions=[f], outputs=2, **attrs)[
                 1
             ],
         )
         sketch.typed()
         # ... but an outer operator may reach it.
-        sketch.add([X, X], lambda x, y, g=g: several("jacobian", x, y, functions=[g], outputs=2))
+        sketch.add([V, V], lambda x, y, g=g: several("jacobian", x, y, functions=[g], outputs=2))
         with pytest.raises(UnsupportedError):
             sketch.typed()
 
@@ -114,13 +113,13 @@ def test_linear_operands_are_no_further_order(once: str) -> None:
     for name in ("jvp", "vjp"):
         for wrt, taken in (((1,), True), ((0,), False), ((0, 1), False)):
             sketch = Sketch()
-            f = sketch.add([X], lambda x: op(once, x))
+            f = sketch.add([V], lambda x: op(once, x))
             g = sketch.add(
-                [X, X],
+                [V, V],
                 lambda x, t, f=f, name=name: several(name, x, t, functions=[f], outputs=2)[1],
             )
             sketch.add(
-                [X, X],
+                [V, V],
                 lambda x, t, g=g, wrt=wrt: several(
                     "jacobian", x, t, functions=[g], outputs=1 + len(wrt), wrt=wrt
                 ),
@@ -137,12 +136,12 @@ def test_mixed_arguments_add_their_orders(once: str) -> None:
     for mixed in (True, False):
         sketch = Sketch()
         f = sketch.add(
-            [X, X],
+            [V, V],
             lambda x, y, mixed=mixed: total(op(once, x * y) if mixed else op(once, x) * y, 0),
         )
-        g = sketch.add([X, X], lambda x, y, f=f: several("grad", x, y, functions=[f], outputs=2)[1])
+        g = sketch.add([V, V], lambda x, y, f=f: several("grad", x, y, functions=[f], outputs=2)[1])
         sketch.add(
-            [X, X],
+            [V, V],
             lambda x, y, g=g: several("jacobian", x, y, functions=[g], outputs=2, wrt=(1,)),
         )
         if mixed:
@@ -157,16 +156,16 @@ def test_through_functions(wrapper: str) -> None:
     """Activity goes through functions that are called, argument by argument."""
     attrs = {"mapped": (1, 1)} if wrapper == "vmap" else {}
     scalar = type_of(0.0)
-    inner = [scalar, scalar] if wrapper == "vmap" else [X, X]
+    inner = [scalar, scalar] if wrapper == "vmap" else [V, V]
     for wrt, taken in (((0,), False), ((1,), True)):
         sketch = Sketch()
         f = sketch.add(inner, lambda x, y: op("nextafter", x, 1.0) * y)
         g = sketch.add(
-            [X, X],
+            [V, V],
             lambda x, y, f=f: total(op(wrapper, x, y, functions=[f], **attrs), 0),
         )
         sketch.add(
-            [X, X],
+            [V, V],
             lambda x, y, g=g, wrt=wrt: several("grad", x, y, functions=[g], outputs=2, wrt=wrt),
         )
         if taken:
@@ -191,15 +190,15 @@ def test_through_functions(wrapper: str) -> None:
 def test_outputs_of_operators_carry_on(output: str, wrt: int, taken: bool) -> None:
     """Value and aux of a jvp depend on its leaf, the product on leaf and tangent."""
     sketch = Sketch()
-    f = sketch.add([X], lambda x: [op("sin", x), x * 2.0])
+    f = sketch.add([V], lambda x: [op("sin", x), x * 2.0])
 
     def write(x: Value, t: Value) -> Value:
         value, product, aux = several("jvp", x, t, functions=[f], outputs=3, num_aux=1)
         chosen = {"value": value, "product": product, "aux": aux}[output]
         return op("nextafter", chosen, 1.0)
 
-    g = sketch.add([X, X], write)
-    sketch.add([X, X], lambda x, t: several("jacobian", x, t, functions=[g], outputs=2, wrt=(wrt,)))
+    g = sketch.add([V, V], write)
+    sketch.add([V, V], lambda x, t: several("jacobian", x, t, functions=[g], outputs=2, wrt=(wrt,)))
     if taken:
         sketch.typed()
     else:

@@ -11,10 +11,11 @@ import pytest
 from gradwire.errors import InvalidProgramError
 from gradwire.ir import independence
 from gradwire.ir.independence import Coupling, Independence, prove_independent
+from programs import VECTOR, vector
 from sketch import Sketch, Value, op, several, total, type_of
 
-X = type_of(np.zeros((4, 3)))
-ROW = type_of(np.zeros(3))
+X = vector(4, 3)
+ROW = VECTOR
 W = np.ones((3, 3))
 BOOL = np.dtype(np.bool_)
 DOUBLE = np.dtype(np.float64)

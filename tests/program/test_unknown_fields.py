@@ -8,16 +8,14 @@ from gradwire.errors import InvalidProgramError, Reason
 from gradwire.ir import encode_program
 from gradwire.v1 import service_pb2, tensor_pb2
 from gradwire_server.program.unknown_fields import reject_unknown_fields
-from programs import chain, program, vector
+from programs import unary, vector
 from refusals.form import FUTURE
 
 
 def request() -> service_pb2.ComputeRequest:
     tensor = tensor_pb2.Tensor(dtype=tensor_pb2.DTYPE_FLOAT64, shape=[1], data=bytes(8))
     result = service_pb2.ComputeRequest(
-        inline=service_pb2.PrepareRequest(
-            program=encode_program(program(chain("sin", 1, vector())))
-        )
+        inline=service_pb2.PrepareRequest(program=encode_program(unary("sin", type_=vector())))
     )
     for _ in range(2):
         result.inputs.add().tensor.CopyFrom(tensor)

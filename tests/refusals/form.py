@@ -10,7 +10,7 @@ from gradwire.errors import Reason, UnsupportedError
 from gradwire.ir import encode_program
 from gradwire.v1 import function_pb2 as pb
 from gradwire.v1.tensor_pb2 import TensorType
-from programs import chain, program, vector
+from programs import unary, vector
 from refusals.core import MALFORMED, BadProgram, add_attr, attr, constant, edited
 
 FUTURE = b"\xf8\x07\x01"
@@ -43,7 +43,7 @@ def _no_floats_for_no_ints() -> BadProgram:
     more = pb.Program(functions=[pb.Function(nodes=[pb.Node(op="grad", attrs=[name])])])
     return BadProgram(
         "attribute_no_floats_for_no_ints",
-        encode_program(program(chain("sin", 1, vector()))) + more.SerializeToString(),
+        encode_program(unary("sin", type_=vector())) + more.SerializeToString(),
         "functions[1].nodes[0].attrs[0].value",
     )
 

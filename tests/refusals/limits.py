@@ -9,7 +9,7 @@ import numpy as np
 
 from gradwire.ir import Program, encode_program
 from gradwire_server.program.limits import ProgramLimits
-from programs import chain, doubling, function, nested, node, program, vector
+from programs import chain, doubling, function, nested, node, program, unary, vector
 from refusals.loops import LOOPS, swept, tree
 
 TIGHT = ProgramLimits(
@@ -133,7 +133,7 @@ def _mapped_pool(rows: int) -> Program:
 
 
 def _parameter(*shape: int, dtype: str = "float64") -> Program:
-    return program(chain("negative", 1, vector(*shape, dtype=dtype)))
+    return unary("negative", type_=vector(*shape, dtype=dtype))
 
 
 def _broadcast(rows: int) -> Program:

@@ -5,28 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from gradwire.ir import Function, Program
-from programs import chain, function, node, program, vector
+from programs import COUNT, SCALAR, chain, function, node, program, vector
 
-_SCALAR = vector()
-_INDEX = vector(dtype="int64")
-_HALF = function([_SCALAR], node("tanh", [0], 1), results=[1])
+_HALF = function([SCALAR], node("tanh", [0], 1), results=[1])
 
 
 def _while(trips: int) -> Program:
-    less = function([_SCALAR], node("isfinite", [0], 1), results=[1])
+    less = function([SCALAR], node("isfinite", [0], 1), results=[1])
     loop = node("while_loop", [0], 1, functions=[0, 1], max_iterations=trips)
-    return program(less, _HALF, function([_SCALAR], loop, results=[1]))
+    return program(less, _HALF, function([SCALAR], loop, results=[1]))
 
 
 def _fori(trips: int) -> Program:
-    body = function([_INDEX, _SCALAR], node("tanh", [1], 2), results=[2])
+    body = function([COUNT, SCALAR], node("tanh", [1], 2), results=[2])
     loop = node("fori_loop", [0], 1, functions=[0], lower=-5, upper=trips - 5)
-    return program(body, function([_SCALAR], loop, results=[1]))
+    return program(body, function([SCALAR], loop, results=[1]))
 
 
 def _scan(trips: int) -> Program:
     loop = node("scan", [0], 1, functions=[0], num_carry=1, length=trips)
-    return program(_HALF, function([_SCALAR], loop, results=[1]))
+    return program(_HALF, function([SCALAR], loop, results=[1]))
 
 
 def _map(trips: int) -> Program:
@@ -37,7 +35,7 @@ def _map(trips: int) -> Program:
 def _implicit(op: str) -> Callable[[int], Program]:
     def make(trips: int) -> Program:
         solve = node(op, [0], 1, functions=[0], tolerance=1e-3, max_iterations=trips)
-        return program(_HALF, function([_SCALAR], solve, results=[1]))
+        return program(_HALF, function([SCALAR], solve, results=[1]))
 
     return make
 
@@ -56,7 +54,7 @@ def tree(extra: int) -> Program:
     """Four levels of a tree, up and down: 8 copies of 12 nodes, one more, and ``extra``."""
     first = node("add", [0, 1], 2)
     more = [node("sin", [i], i + 1) for i in range(2, 13)]
-    combine = function([_SCALAR, _SCALAR], first, *more, results=[13])
+    combine = function([SCALAR, SCALAR], first, *more, results=[13])
     scan = node("associative_scan", [0], 1, functions=[0])
     rest = [node("sin", [i], i + 1) for i in range(1, extra + 1)]
     return program(combine, function([vector(16)], scan, *rest, results=[extra + 1]))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradwire.errors import Reason, UnsupportedError
-from programs import chain, function, node, program, vector
+from programs import SCALAR, chain, function, node, program, unary, vector
 from refusals.core import CUBE, add_attr, constant, edited, written
 
-_SCALAR = vector()
-_SINE = chain("sin", 1, _SCALAR)
+_SINE = chain("sin", 1, SCALAR)
 _CALL = "functions[1].nodes[0]"
 _LAST = "functions[1].nodes[1]"
 
@@ -17,42 +16,42 @@ _LAST = "functions[1].nodes[1]"
 _IDS = [
     written(
         "id_never_defined",
-        program(function([_SCALAR], node("sin", [9], 1), results=[1])),
+        program(function([SCALAR], node("sin", [9], 1), results=[1])),
         "functions[0].nodes[0].inputs[0]",
     ),
     written(
         "id_of_a_later_node",
-        program(function([_SCALAR], node("sin", [2], 1), node("sin", [0], 2), results=[1])),
+        program(function([SCALAR], node("sin", [2], 1), node("sin", [0], 2), results=[1])),
         "functions[0].nodes[0].inputs[0]",
     ),
     written(
         "id_of_its_own",
-        program(function([_SCALAR], node("add", [0, 1], 1), results=[1])),
+        program(function([SCALAR], node("add", [0, 1], 1), results=[1])),
         "functions[0].nodes[0].inputs[1]",
     ),
     written(
         "id_of_another_function",
-        program(chain("sin", 3, _SCALAR), function([_SCALAR], node("sin", [3], 1), results=[1])),
+        program(chain("sin", 3, SCALAR), function([SCALAR], node("sin", [3], 1), results=[1])),
         "functions[1].nodes[0].inputs[0]",
     ),
     written(
         "result_never_defined",
-        program(function([_SCALAR], results=[0, 7])),
+        program(function([SCALAR], results=[0, 7])),
         "functions[0].results[1]",
     ),
     written(
         "id_of_a_parameter_again",
-        program(function([_SCALAR], node("sin", [0], 0), results=[0])),
+        program(function([SCALAR], node("sin", [0], 0), results=[0])),
         "functions[0].nodes[0].outputs[0]",
     ),
     written(
         "id_of_a_node_again",
-        program(function([_SCALAR], node("sin", [0], 1), node("cos", [0], 1), results=[1])),
+        program(function([SCALAR], node("sin", [0], 1), node("cos", [0], 1), results=[1])),
         "functions[0].nodes[1].outputs[0]",
     ),
     written(
         "id_twice_in_one_node",
-        program(_SINE, function([_SCALAR], node("grad", [0], 1, 1, functions=[0]), results=[1])),
+        program(_SINE, function([SCALAR], node("grad", [0], 1, 1, functions=[0]), results=[1])),
         "functions[1].nodes[0].outputs[1]",
     ),
     edited(
@@ -76,15 +75,15 @@ _FUNCTIONS = [
     written(
         "functions_that_use_each_other",
         program(
-            function([_SCALAR], node("call", [0], 1, functions=[1]), results=[1]),
-            function([_SCALAR], node("call", [0], 1, functions=[0]), results=[1]),
+            function([SCALAR], node("call", [0], 1, functions=[1]), results=[1]),
+            function([SCALAR], node("call", [0], 1, functions=[0]), results=[1]),
         ),
         "functions[0].nodes[0].functions[0]",
     ),
     written(
         "function_that_stands_later",
         replace(
-            program(function([_SCALAR], node("call", [0], 1, functions=[1]), results=[1]), _SINE),
+            program(function([SCALAR], node("call", [0], 1, functions=[1]), results=[1]), _SINE),
             entry=0,
         ),
         "functions[0].nodes[0].functions[0]",
@@ -143,7 +142,7 @@ _ATTRIBUTES = [
         program(
             _SINE,
             function(
-                [_SCALAR],
+                [SCALAR],
                 node("jacobian", [0], 1, 2, functions=[0], mode="sideways"),
                 results=[2],
             ),
@@ -181,7 +180,7 @@ _TYPES = [
     ),
     written(
         "dtype_that_the_op_refuses",
-        program(function([vector(3, dtype="bool")], node("sin", [0], 1), results=[1])),
+        unary("sin", type_=vector(3, dtype="bool")),
         "functions[0].nodes[0]",
     ),
     written(

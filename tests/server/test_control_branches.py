@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from calculus import check
+from programs import COUNT, SCALAR, VECTOR
 from running import Array, close, run
 from sketch import Sketch, Value, op, several, total, type_of
 
 rng = np.random.default_rng(12)
 A, B = rng.standard_normal((2, 3))
 X = rng.standard_normal(3)
-VECTOR = type_of(X)
-SCALAR = type_of(0.0)
 
 
 def test_cond() -> None:
@@ -105,7 +104,7 @@ def test_control_ops_nest() -> None:
 
         body = sketch.add([SCALAR, SCALAR, SCALAR], step)
         loop = sketch.add(
-            [SCALAR, VECTOR, type_of(np.int64(0)), SCALAR],
+            [SCALAR, VECTOR, COUNT, SCALAR],
             lambda a, xs, i, h: op(
                 "scan", a, h, xs, functions=[body], captures=(1,), num_carry=1, length=3
             ),

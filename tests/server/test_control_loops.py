@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 
 from calculus import check
+from programs import COUNT, SCALAR, VECTOR
 from running import Array, close, run
 from sketch import Sketch, Value, op, several, total, type_of
 
 rng = np.random.default_rng(11)
 W = rng.standard_normal((3, 3)) / 2
 X = rng.standard_normal(3)
-VECTOR = type_of(X)
-SCALAR = type_of(0.0)
-COUNT = type_of(np.int64(0))
 POINTS = [X, np.array([0.1, 0.2, -0.1]), np.array([3.0, -2.0, 1.0])]
 MANY = 20
 

@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 
 from calculus import check
+from programs import COUNT, SCALAR, VECTOR
 from running import Array, close, run
 from sketch import Sketch, Value, op, several, total, type_of
 
 rng = np.random.default_rng(14)
 X = rng.standard_normal(3)
-VECTOR, SCALAR = type_of(X), type_of(0.0)
-COUNT = type_of(np.int64(0))
-FLOAT64 = np.dtype("float64")
 
 
 def add_jvp(sketch: Sketch, f: int, write: Callable[..., Any], types: Sequence[Any]) -> None:
@@ -150,7 +148,7 @@ def cube(sketch: Sketch, *, recursive: bool = True) -> int:
         ]
 
     def backward(x: Value, three: Value, ct: Value) -> Value:
-        return ct * op("astype", three, dtype=FLOAT64) * x * x
+        return ct * op("astype", three, dtype=VECTOR.dtype) * x * x
 
     add_vjp(sketch, f, forward, backward, [VECTOR, type_of(np.zeros(3, "int32")), VECTOR])
     return f
@@ -195,14 +193,14 @@ def test_integers_have_no_tangents(kind: str) -> None:
     sketch = Sketch()
 
     def write(n: Value, x: Value) -> list[Value]:
-        return [n + np.int64(1), x * op("astype", n, dtype=FLOAT64), n]
+        return [n + np.int64(1), x * op("astype", n, dtype=VECTOR.dtype), n]
 
     f = sketch.add([COUNT, VECTOR], write)
     if kind == "jvp":
         add_jvp(
             sketch,
             f,
-            lambda n, x, t: [*write(n, x), t * op("astype", n, dtype=FLOAT64) * 2.0],
+            lambda n, x, t: [*write(n, x), t * op("astype", n, dtype=VECTOR.dtype) * 2.0],
             [COUNT, VECTOR, VECTOR],
         )
     else:
@@ -210,7 +208,7 @@ def test_integers_have_no_tangents(kind: str) -> None:
             sketch,
             f,
             lambda n, x: [*write(n, x), n],
-            lambda n, ct: ct * op("astype", n, dtype=FLOAT64) * 2.0,
+            lambda n, ct: ct * op("astype", n, dtype=VECTOR.dtype) * 2.0,
             [COUNT, VECTOR],
         )
 

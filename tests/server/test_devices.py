@@ -1,24 +1,14 @@
+"""Devices, and what names the environment of a result."""
+
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
-import jaxlib.version
-import numpy as np
 import pytest
 
 from gradwire_server.runtime import devices
-from gradwire_server.runtime.devices import environment, libraries, list_devices, set_up_jax
-
-FLAG = "--xla_cpu_experimental_ynn_fusion_type=-reduce"
-
-
-def test_double_precision_is_on() -> None:
-    """Without it float64 is silently narrowed."""
-    set_up_jax()
-    assert jnp.asarray(np.float64(1)).dtype == np.float64
+from gradwire_server.runtime.devices import environment, libraries, list_devices
 
 
 def test_devices_are_described() -> None:
@@ -27,26 +17,6 @@ def test_devices_are_described() -> None:
     assert len(found) == jax.local_device_count()
     assert all(device.memory_bytes > 2**28 and device.kind for device in found)
     assert libraries()["jax"] == jax.__version__
-
-
-@pytest.mark.parametrize(
-    ("version", "before", "after"),
-    [
-        ((0, 10, 1), "", ""),
-        ((0, 10, 2), "", FLAG),
-        ((0, 11, 0), "--xla_x=1", f"--xla_x=1 {FLAG}"),
-        ((0, 11, 2), FLAG.replace("-reduce", "dot"), FLAG.replace("-reduce", "dot")),
-        ((0, 12, 0), "", ""),
-    ],
-)
-def test_wrong_reductions_are_turned_off(
-    monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], before: str, after: str
-) -> None:
-    """In the releases that have them; a flag that is set already is kept."""
-    monkeypatch.setattr(jaxlib.version, "__version_info__", version)
-    monkeypatch.setenv("XLA_FLAGS", before)
-    set_up_jax.__wrapped__()
-    assert os.environ["XLA_FLAGS"] == after
 
 
 def test_the_environment_names_what_changes_results() -> None:

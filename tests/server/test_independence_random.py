@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from gradwire.ir.independence import prove_independent
+from programs import vector
 from running import run
-from sketch import Sketch, Value, op, several, total, type_of
+from sketch import Sketch, Value, op, several, total
 
 SIZE = 4
 """Samples, and features of one: equal, so that axes can be taken for each other."""
 
-X = type_of(np.zeros((SIZE, SIZE)))
-ROW = type_of(np.zeros(SIZE))
+X, ROW = vector(SIZE, SIZE), vector(SIZE)
 
 
 def write_random(rng: np.random.Generator, sketch: Sketch, callees: list[int], rows: int) -> int:

@@ -23,7 +23,7 @@ from gradwire_server.config.settings import Settings
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.start_error import StartError
 from gradwire_server.warmup import ProgramRecorder, read_records
-from programs import chain, function, node, program, vector
+from programs import SIN, X, unary
 from server_process import eventually
 from serving import (
     compilers_blocked,
@@ -37,10 +37,8 @@ from serving import (
     stub_to,
 )
 
-X = np.array([0.5, -1.0, 2.0])
-SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
-COS = program(function([vector(3)], node("cos", [0], 1), results=[1]))
-MAPPED = program(function([vector(3)], node("tanh", [0], 1), results=[1]), mapped=[True])
+COS = unary("cos")
+MAPPED = unary("tanh", mapped=True)
 MANY = 2**20
 
 
@@ -253,7 +251,7 @@ def test_a_full_disk_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixt
     """What can't be written is not recorded, with a warning, and calls go on."""
     with serving(tmp_path, record_dir=str(tmp_path / "records")) as (_, stub):
         shutil.rmtree(tmp_path / "records")
-        stub.Compute(inline(program(chain("sin", 3, vector(3))), X))
+        stub.Compute(inline(unary("sin", 3), X))
         assert eventually(lambda: "can't be written" in caplog.text)
 
 
