@@ -12,15 +12,12 @@ from gradwire.opset import OPS
 from gradwire.opset.core import Call, Signature
 from gradwire.opset.trace_rules import num_matvecs
 from gradwire.tensors import TensorType
+from programs import vector as t
 from sketch import Sketch, op, several, total, type_of
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 C64, C128 = np.dtype(np.complex64), np.dtype(np.complex128)
 I32, U32 = np.dtype(np.int32), np.dtype(np.uint32)
-
-
-def t(*shape: int, dtype: Any = F64) -> TensorType:
-    return TensorType(dtype, shape)
 
 
 def bound(name: str, params: Any, results: Any, extras: Any = (), **attrs: Any) -> Call:

@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from gradwire.v1 import service_pb2 as pb
-from programs import function, node, program, vector
+from programs import SIN, X
 from server_process import eventually
 from serving import (
     call_without_a_message,
@@ -25,8 +25,6 @@ from serving import (
     serving,
 )
 
-SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
-X = np.array([0.1, 0.2, 0.3])
 COMPUTE = "/gradwire.v1.DerivativeService/Compute"
 
 

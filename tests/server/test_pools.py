@@ -20,12 +20,10 @@ from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.rpc.health import Health
 from gradwire_server.rpc.pools import side_pool
 from gradwire_server.serving.call_record import CallRecord
-from programs import function, node, program, vector
+from programs import SIN, X
 from server_process import eventually
 from serving import call_without_a_message, health_of, inline, outputs, serving
 
-SIN = program(function([vector(3)], node("sin", [0], 1), results=[1]))
-X = np.array([0.1, 0.2, 0.3])
 CHECK = "/grpc.health.v1.Health/Check"
 REQUEST = health_pb2.HealthCheckRequest()
 Status = health_pb2.HealthCheckResponse

@@ -17,11 +17,9 @@ from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.deadline import Deadline
 from gradwire_server.serving.scheduler import Scheduler
-from programs import chain, program, vector
+from programs import X, unary
 from server_process import eventually
 from serving import inline, outputs, serving
-
-X = np.linspace(0.0, 1.0, 3)
 
 
 def make(
@@ -183,7 +181,7 @@ def test_calls_that_wait_for_a_compile_are_bounded() -> None:
 def test_runs_share_the_memory_of_the_device(tmp_path: Path) -> None:
     """A run waits for the memory that others have taken."""
     with serving(tmp_path, max_device_bytes=10**6, max_executions=2) as (app, stub):
-        request = inline(program(chain("sin", 1, vector(3))), X)
+        request = inline(unary("sin"), X)
         (wanted,) = outputs(stub.Compute(request, timeout=60))
         with app.scheduler.run(10**6, Deadline(60), call()):
             waiting = stub.Compute.future(request, timeout=60)
