@@ -115,7 +115,9 @@ class App:
         # What is called over the network.
         self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
         self._health = Health()
-        derivatives = DerivativeService(self._engine, self.lifecycle, settings, note)
+        derivatives = DerivativeService(
+            self._engine, self.lifecycle, settings, guard.identities(), note
+        )
         pools = [
             derivative_pool(derivatives, settings, self.scheduler, self._watchdog, note),
             side_pool(self._health, settings, self._watchdog, note),

@@ -1,7 +1,7 @@
-"""What the compiler hands to the runtime: bytes, and nothing else.
+"""What the compiler gives to the runtime: bytes, and nothing else.
 
-A header that says what a run costs, then JAX's serialised executable. The two
-sides import this module and not each other, so that they can live in two processes.
+A header with the costs of a run, then JAX's serialised executable. The two
+sides import this module and not each other, so that they can be two processes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _HEADER_LENGTH = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What the compiler says of an executable.
+    """What the compiler reports about an executable.
 
     Attributes:
         flops: Floating-point operations of one run; 0 if unknown.
@@ -31,16 +31,16 @@ class Cost:
 
 
 def pack(cost: Cost, body: bytes) -> bytes:
-    """Joins what the compiler says of an executable, and the executable."""
+    """Joins what the compiler reports about an executable, and the executable."""
     header = json.dumps(asdict(cost)).encode()
     return _HEADER_LENGTH.pack(len(header)) + header + body
 
 
 def unpack(data: bytes) -> tuple[Cost, memoryview]:
-    """Takes apart what ``pack`` joined.
+    """Splits what ``pack`` joined.
 
     Raises:
-        Exception: of whatever kind, if it didn't.
+        Exception: of whatever kind, if the bytes are not from ``pack``.
     """
     (length,) = _HEADER_LENGTH.unpack_from(data)
     start = _HEADER_LENGTH.size

@@ -16,20 +16,20 @@ from gradwire_server.start_error import StartError
 _REDUCE_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 _WRONG_REDUCTIONS = ((0, 10, 2), (0, 12))
 """The first jaxlib that sums rows wrongly on the CPU (jax issue 39103), and the first
-that this server wasn't tried with. XLA aborts on flags that it doesn't know, so
-it is told only where it is known to listen: 0.10.2, 0.11.0, 0.11.1 and 0.11.2."""
+that this server wasn't tested with. XLA aborts on unknown flags, so the flag is set
+only for versions that are known to have it: 0.10.2, 0.11.0, 0.11.1 and 0.11.2."""
 
 
 class DeviceError(StartError):
-    """JAX finds nothing to compute on, or not what was asked for."""
+    """JAX finds no device, or not the one asked for."""
 
 
 @functools.cache
 def set_up_jax() -> None:
     """Sets what must be set once in a process, before the first computation.
 
-    Without x64, float64 is narrowed in silence. Asynchronous dispatch costs a
-    small call on the CPU four times its time. JAX's own compile cache is off,
+    Without x64, float64 is silently narrowed. Asynchronous dispatch makes a
+    small call on the CPU take four times as long. JAX's own compile cache is off,
     since executables are kept by ``runtime.store``.
 
     Raises:
@@ -51,7 +51,7 @@ def set_up_jax() -> None:
         ) from error
     try:
         cpu = jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS leaves the CPU out, and so its LAPACK
+    except RuntimeError:  # JAX_PLATFORMS leaves out the CPU, and so its LAPACK
         return
     # An executable that calls LAPACK crashes the process if it is loaded
     # before anything that uses LAPACK was lowered: that registers the kernels.
@@ -60,7 +60,7 @@ def set_up_jax() -> None:
 
 
 def translated(error: Exception, doing: str) -> Exception:
-    """Returns our error for one of JAX's runtime, which states its kind first in its text."""
+    """Returns our error for one of JAX's runtime, whose text starts with its kind."""
     if str(error).startswith("RESOURCE_EXHAUSTED"):
         return OutOfMemoryError(f"{doing} the program needs more memory than the device has")
     return error

@@ -1,7 +1,7 @@
 """Programs in a directory, from which a server starts warm: written by one, prepared by the next.
 
 A record is a PrepareRequest: the caller's program with the constants in it,
-and never an input. Knows no gRPC.
+and never an input. It must not import gRPC.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class WarmError(StartError):
 
 
 class ProgramRecorder:
-    """Writes each program that was made ready once, with the batch sizes it was made for."""
+    """Writes each program that was prepared, once, with its batch sizes."""
 
     def __init__(self, settings: Settings) -> None:
-        """Opens ``record_dir``, and makes it if need be. What it holds already stays.
+        """Opens ``record_dir``, and makes it if need be. Files in it are kept.
 
         Raises:
             WarmError: it can't be made.
@@ -63,12 +63,12 @@ class ProgramRecorder:
             raise WarmError(f"`record_dir` can't be used: {error}") from error
 
     def add(self, program: bytes, precision: str, bucket: int) -> None:
-        """Records that a program is ready; without room for it, or on a full disk, doesn't.
+        """Records that a program is ready, unless a bound is reached or the disk is full.
 
         Args:
             program: Its bytes.
             precision: One of ``gradwire.ir.precision.PRECISIONS``.
-            bucket: The rows that it was made for, or ``NO_BATCH``.
+            bucket: The rows that it was prepared for, or ``NO_BATCH``.
         """
         wanted = Preparation(program, precision, () if bucket == NO_BATCH else (bucket,))
         digest = hashlib.sha256(_write(replace(wanted, batch_sizes=()))).hexdigest()
@@ -103,7 +103,7 @@ class ProgramRecorder:
 
 
 def open_recorder(settings: Settings) -> ProgramRecorder | None:
-    """Opens the folder in which programs are recorded; None if none are to be.
+    """Opens the folder in which programs are recorded; returns None if it is off.
 
     Raises:
         WarmError: it can't be used.
@@ -114,7 +114,7 @@ def open_recorder(settings: Settings) -> ProgramRecorder | None:
 def read_records(settings: Settings) -> list[Preparation]:
     """Reads the programs in ``warm_dir``; there are none if it is off.
 
-    What can't be read is left out, with a warning.
+    A file that can't be read is left out, with a warning.
 
     Raises:
         WarmError: it isn't a directory that can be read.
@@ -146,12 +146,12 @@ def prepare_records(
     settings: Settings,
     wanted: Callable[[], bool],
 ) -> int:
-    """Prepares programs, until all are ready, the time is over or nobody wants them any more.
+    """Prepares programs until all are ready, the time is over or ``wanted`` returns False.
 
     A compile that has begun by then goes on.
 
     Args:
-        engine: What prepares them.
+        engine: Prepares them.
         records: The programs. One that fails is left out, with a warning.
         settings: How long this may take, and how many at the same time.
         wanted: Says whether to go on.
@@ -179,7 +179,7 @@ def prepare_records(
 
 
 def _prepare(engine: Engine, wanted: Preparation, deadline: Deadline) -> bool:
-    # One size at a time: a record may name more than one request is allowed to.
+    # One size at a time: a record may name more than one request may.
     buckets = {batching.bucket_of(size) for size in wanted.batch_sizes if size}
     each: list[tuple[int, ...]] = [(bucket,) for bucket in sorted(buckets)]
     for sizes in each or [()]:
@@ -190,7 +190,7 @@ def _prepare(engine: Engine, wanted: Preparation, deadline: Deadline) -> bool:
         except GradwireError as error:
             _log.warning("a recorded program is left out: %s", error)
             return False
-        except Exception:  # noqa: BLE001 - whatever it is, the server can do without
+        except Exception:  # noqa: BLE001 - whatever it is, the server can run without the program
             _log.exception("a recorded program is left out")
             return False
     return True
@@ -230,7 +230,7 @@ def _read_if_there(path: Path, settings: Settings) -> Preparation | None:
     try:
         return _parse(_read(path, settings.max_message_bytes), settings)
     except (OSError, GradwireError, DecodeError):
-        return None  # or damaged: it is written anew
+        return None  # or damaged: it is written again
 
 
 def _write(wanted: Preparation) -> bytes:
@@ -238,7 +238,7 @@ def _write(wanted: Preparation) -> bytes:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all.
+    """Writes a file completely or not at all.
 
     Raises:
         OSError: it can't be written.

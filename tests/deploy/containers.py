@@ -42,7 +42,7 @@ def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
 
 
 def volume(folder: Path) -> Path:
-    """A directory as Kubernetes mounts a volume with fsGroup: root's, and open to a group."""
+    """A directory as Kubernetes mounts a volume with fsGroup: root's, and writable by a group."""
     folder.mkdir()
     os.chown(folder, 0, USER)
     folder.chmod(0o2775)
@@ -192,7 +192,7 @@ class Container:
 
 
 def configuration() -> dict[str, Any]:
-    """What the image says of itself, as docker inspect shows it."""
+    """The image's configuration, as docker inspect shows it."""
     shown = json.loads(run("buildah", "inspect", "--type=image", IMAGE).stdout)
     config: dict[str, Any] = shown["Docker"]["config"]
     return config

@@ -44,7 +44,7 @@ class Fleet:
                 folder / name,
                 f"{host}:{self.port}",
                 *["--replica-id", name, "--drain-delay", "1.0"],
-                # XLA's threads of several servers would fight for the cores.
+                # XLA's threads of several servers would compete for the cores.
                 *["--max-executions", "1"],
             )
         config = on_loopback(deployed(), self.names.port, self.port)

@@ -215,7 +215,7 @@ class Gateway:
         return [json.loads(line) for line in self._lines()[since:]]
 
     def log(self) -> str:
-        """What Envoy says about itself."""
+        """Envoy's description of its own state."""
         return self._file("log").read_text("utf-8")
 
     def _lines(self) -> list[str]:

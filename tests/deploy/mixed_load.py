@@ -18,7 +18,7 @@ SIN, LOG = (encode_program(program(chain(op, 1, vector(3)))) for op in ("sin", "
 
 
 class MixedLoad:
-    """Threads that call a server until the end of the block, and what they met."""
+    """Threads that call a server until the end of the block, and their errors."""
 
     def __init__(self, target: str) -> None:
         self._connection = gw.connect(target)

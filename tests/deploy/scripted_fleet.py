@@ -1,4 +1,4 @@
-"""A scripted server behind Envoy, which Envoy does not ask how it is."""
+"""A scripted server behind Envoy, without health checks."""
 
 from __future__ import annotations
 

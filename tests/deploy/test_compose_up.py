@@ -76,7 +76,7 @@ def test_each_service_runs(service: str, services: list[str]) -> None:
 
 
 def test_envoy_carries_calls(services: list[str]) -> None:
-    """It finds the server by its name in the inner network, and finds it well."""
+    """It finds the server by its name in the inner network, and it is healthy."""
 
     def answers() -> bool:
         try:

@@ -30,7 +30,7 @@ PROGRAM = b"a program, as far as client and Envoy know"
 
 
 def test_only_what_a_server_refused_to_take_is_tried_again(tmp_path: Path) -> None:
-    """A failure of each kind, and a connection that breaks, is the client's to judge."""
+    """A failure of each kind, and a connection that breaks, is left to the client."""
     with scripted(tmp_path) as (server, gateway, names):
         codes = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
         for code in codes:
@@ -61,11 +61,11 @@ def test_deadlines_that_pass_are_not_the_servers_fault(tmp_path: Path) -> None:
 
 
 def test_a_refused_connection_is_tried_elsewhere(tmp_path: Path) -> None:
-    """At once, by Envoy: whoever calls doesn't hear of it."""
+    """At once, by Envoy: the caller sees no error."""
     config = deployed()
     del cluster_of(config)["outlier_detection"]  # which would soon leave it out
     with scripted(tmp_path, config) as (server, gateway, names):
-        names.addresses["gradwire-1.gradwire"] = HOSTS[1]  # where nobody listens
+        names.addresses["gradwire-1.gradwire"] = HOSTS[1]  # where no process listens
         assert eventually(lambda: len(gateway.servers()) == 2, 30)
         for number in range(20):
             route = (("gradwire-route", f"{number}"),)
@@ -100,7 +100,7 @@ def test_metadata_passes(tmp_path: Path) -> None:
 
 
 def test_a_deadline_passes(tmp_path: Path) -> None:
-    """The server knows how long the caller waits, and that he has gone."""
+    """The server gets the caller's deadline, and learns that the caller has gone."""
     with scripted(tmp_path) as (server, gateway, _), connect(gateway.target) as connection:
         connection.prepare(PROGRAM)
         gone: list[bool] = []

@@ -106,7 +106,7 @@ def test_the_admin_interface_is_on_loopback() -> None:
 
 
 def test_it_has_room_for_what_the_servers_take() -> None:
-    """Its own bounds are not the ones that calls meet first."""
+    """Its own bounds are not the ones that calls reach first."""
     (bounds,) = cluster_of(deployed())["circuit_breakers"]["thresholds"]
     servers = len(endpoints_of(deployed()))
     for name in ("max_requests", "max_pending_requests", "max_retries"):

@@ -30,7 +30,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(shared: Fleet) -> Fleet:
-    """Two servers that are well, behind Envoy."""
+    """Two healthy servers behind Envoy."""
     shared.restore()
     return shared
 
@@ -45,7 +45,7 @@ def _statuses(fleet: Fleet, before: int) -> set[object]:
 
 
 def test_a_server_that_is_killed_loses_no_call(fleet: Fleet) -> None:
-    """What it had in hand is tried again elsewhere; it owns its programs again when it is back."""
+    """Its calls are retried elsewhere; it gets its programs again when it is back."""
     owners = _owners(fleet)
     dead, live = fleet.servers
     assert set(owners.values()) == {dead, live}
@@ -63,7 +63,7 @@ def test_a_server_that_is_killed_loses_no_call(fleet: Fleet) -> None:
 
 
 def test_a_server_that_drains_refuses_no_call(fleet: Fleet) -> None:
-    """Its callers are led elsewhere before it takes no more calls: nothing is even tried again."""
+    """Its callers are routed elsewhere before it refuses calls: there is not even a retry."""
     leaving, live = fleet.servers
     before = len(fleet.gateway.calls())
     with Traffic(fleet.connect, COUNTS) as traffic:
@@ -71,7 +71,7 @@ def test_a_server_that_drains_refuses_no_call(fleet: Fleet) -> None:
         assert set(traffic.go_on(100)[20:]) == {live}
         fleet.restore()
         traffic.go_on(100)
-    # Moved programs travel inline once; nothing else is unlike any other day.
+    # Moved programs are sent inline once; nothing else is unusual.
     assert _statuses(fleet, before) <= {"OK", "NotFound"}
     assert {call["attempts"] for call in fleet.gateway.calls(before)} == {1}
 

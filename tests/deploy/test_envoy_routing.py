@@ -30,7 +30,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(shared: Fleet) -> Fleet:
-    """Two servers that are well, behind Envoy."""
+    """Two healthy servers behind Envoy."""
     shared.restore()
     return shared
 
@@ -48,7 +48,7 @@ def _owners(fleet: Fleet, connections: int = 3, **options: str) -> dict[int, set
 
 
 def test_a_program_stays_on_one_server(fleet: Fleet) -> None:
-    """Whoever calls it, and each server has some of the programs."""
+    """For every caller, and each server has some of the programs."""
     owners = _owners(fleet)
     assert {len(servers) for servers in owners.values()} == {1}, fleet.gateway.servers()
     shares = Counter(server for servers in owners.values() for server in servers)
@@ -90,7 +90,7 @@ def test_a_hot_program_does_not_own_one_server(fleet: Fleet) -> None:
     assert len({values for _, values in replies}) == 1
     shares = sorted(Counter(server for server, _ in replies).values())
     assert len(shares) == 2
-    # With factor 1.5 the owner works on at most ceil(1.5 * (9 + 1) / 2) = 8 of 10.
+    # With factor 1.5 the owner has at most ceil(1.5 * (9 + 1) / 2) = 8 of 10.
     assert shares[1] / sum(shares) < 0.9
     statuses = {call["grpc_status"] for call in fleet.gateway.calls(before)}
     assert statuses <= {"OK", "NotFound"}, statuses
@@ -105,7 +105,7 @@ def test_errors_pass_as_they_are(fleet: Fleet) -> None:
 
 
 def test_two_versions_serve_every_program(fleet: Fleet, tmp_path: Path) -> None:
-    """One server after the other is upgraded; plan ids differ, and nobody notices.
+    """One server after the other is upgraded; plan ids differ, and no call fails.
 
     Each caller meets an unknown plan at most once for each program and server.
     """

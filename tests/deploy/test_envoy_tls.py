@@ -45,7 +45,7 @@ def _mount(folder: Path, **files: bytes) -> Path:
 
 
 def _files(authority: trustme.CA, days: float = 365) -> dict[str, bytes]:
-    """Envoy's own certificate, and the authority of everybody else's."""
+    """Envoy's own certificate, and the authority of all others."""
     key, certificate = _pair(authority, "localhost", days)
     return {"tls.key": key, "tls.crt": certificate, "ca.crt": authority.cert_pem.bytes()}
 
@@ -101,7 +101,7 @@ def test_renewed_files_are_taken(tmp_path: Path) -> None:
 
 
 def test_files_that_do_not_fit_are_not_taken(tmp_path: Path) -> None:
-    """A key of another certificate leaves in force what was there, and is counted."""
+    """With the key of another certificate the old files stay in use, and it is counted."""
     ca = trustme.CA()
     with scripted(tmp_path, _config(tmp_path, ca), _serving(ca)) as (_, gateway, _):
         assert gateway.count("sds.certificate.key_rotation_failed") == 0
@@ -122,7 +122,7 @@ def test_it_counts_the_days_that_certificates_are_left(tmp_path: Path) -> None:
 
 
 def test_health_is_asked_for_over_tls(tmp_path: Path) -> None:
-    """Under the same certificates: a server that is well gets calls."""
+    """Under the same certificates: a healthy server gets calls."""
     ca = trustme.CA()
     port = free_port(HOSTS[0])
     server = grpc.server(futures.ThreadPoolExecutor(4))
@@ -145,7 +145,7 @@ def test_health_is_asked_for_over_tls(tmp_path: Path) -> None:
 
 
 def test_tls_is_not_left_out(tmp_path: Path) -> None:
-    """A caller in the open gets no answer."""
+    """An unencrypted caller gets no answer."""
     with scripted(tmp_path, _config(tmp_path, trustme.CA())) as (behind, gateway, _):
         assert call_once(gateway.target) is grpc.StatusCode.UNAVAILABLE
         assert behind.asked == []

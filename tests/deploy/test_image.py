@@ -99,7 +99,7 @@ def test_it_serves_a_network_in_plaintext_only_on_demand() -> None:
 
 @confined
 def test_it_is_confined(server: Container) -> None:
-    """It is process 1 of another user, without rights to win, on a root that is read-only."""
+    """It is process 1 of another user, can gain no rights, and its root is read-only."""
     status = server.run("cat", "/proc/1/status").stdout
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert fields["Uid"].split() == [str(USER)] * 4
@@ -133,7 +133,7 @@ def test_it_says_that_it_is_well(server: Container) -> None:
 
 
 def test_the_cache_is_the_servers_alone(tmp_path: Path) -> None:
-    """On a volume that belongs to root and is open to a group, as Kubernetes mounts it."""
+    """On a volume that belongs to root and is writable by a group, as Kubernetes mounts it."""
     cache = volume(tmp_path / "cache")
     with Container(tmp_path, "cache", {cache: CACHE}) as container, container.connect() as c:
         c.compute(sines(1), [X])
@@ -167,7 +167,7 @@ def test_a_stop_under_load_loses_nothing_and_a_new_start_is_warm(tmp_path: Path)
         assert set(traffic.go_on(50)) == {new.name}
         assert new.metric("gradwire_executables_compiled_total") == 0
         assert new.metric("gradwire_executables_loaded_total") == len(COUNTS)
-    # Leaving the block has raised whatever any of the callers met.
+    # Leaving the block has raised the errors of the callers.
     print(
         f"\nended {took:.1f} s after it was told to; {before} calls before, "
         f"{len(traffic.replies) - before} after, 0 lost, the slowest {traffic.slowest:.1f} s"

@@ -62,7 +62,7 @@ def test_every_answer_is_checked() -> None:
     ids=lambda value: value.name,
 )
 def test_failures_are_told_apart(code: grpc.StatusCode, outcome: Outcome) -> None:
-    """And bare clients try nothing again."""
+    """And bare clients retry nothing."""
     with ScriptedServer() as server:
         server.always("Compute", bare(code))
         calls = run(server, X)
@@ -85,7 +85,7 @@ def test_a_forgotten_plan_is_sent_along() -> None:
 
 
 def test_retries_are_the_clients() -> None:
-    """What may pass is tried again, and counted."""
+    """What may succeed later is retried, and counted."""
     with ScriptedServer() as server:
         server.then("Compute", *[bare(grpc.StatusCode.UNAVAILABLE)] * 5)
         calls = run(server, X, retrying=True)

@@ -16,7 +16,7 @@ DEADLINE = 1.0
 
 
 class Clock:
-    """Time passes while somebody waits, and when the service wants it to."""
+    """Time passes while a thread waits, and when the service advances it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -114,7 +114,7 @@ def test_late_and_refused_calls_are_no_goodput() -> None:
 
 
 def test_times_are_drawn_before_anything_is_sent() -> None:
-    """In order, at the rate, and with the gaps of arrivals that know nothing of each other."""
+    """In order, at the rate, and with the gaps of independent arrivals."""
     times = poisson_times(200.0, 100.0, np.random.default_rng(0))
     gaps = np.diff(times)
     assert len(times) == pytest.approx(20_000, rel=0.03)
@@ -186,7 +186,7 @@ def test_a_hiccup_is_no_knee() -> None:
 
 
 def test_a_weak_generator_is_named() -> None:
-    """Where it lags, nothing is said of the service."""
+    """Where it lags, there is no result for the service."""
 
     def measure(rate: float) -> Point:
         return make_point(rate, goodput=rate, p99=0.01, lag=0.0 if rate < 100 else 0.2)

@@ -84,7 +84,7 @@ def test_a_panel_explains_itself(panel: dict[str, Any]) -> None:
 
 
 def test_variables_are_those_that_queries_use() -> None:
-    """No other stands in a query, and none is there for nothing."""
+    """No other is in a query, and each is used."""
     defined = {variable["name"] for variable in dashboard()["templating"]["list"]}
     used = set(re.findall(r"\$(\w+)", " ".join(expr for _, expr in queries())))
     assert used - {"__rate_interval"} | {"datasource"} == defined
@@ -102,7 +102,7 @@ def test_every_name_is_a_metric_or_recorded(series: set[str]) -> None:
 
 
 def test_every_metric_is_on_the_dashboard(series: set[str]) -> None:
-    """What nobody looks at need not be counted."""
+    """A series that is not used need not be counted."""
     shown = set(_metrics(set().union(*(names_in(expr) for _, expr in queries()))))
     left = {name for name in _metrics(series) if name not in shown}
     assert left == {"process_virtual_memory_bytes"}  # the process collector's own

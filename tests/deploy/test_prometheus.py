@@ -71,7 +71,7 @@ def _process(*command: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def _serving(folder: Path) -> Iterator[dict[str, str]]:
-    """A server that soon has enough: of plans, of runs, of calls that wait."""
+    """A server with low bounds: on plans, on runs, on calls that wait."""
     flags = ["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--grace", "5"]
     flags += ["--cache-dir", str(folder / "cache"), "--max-plans", "4", "--log-format", "json"]
     flags += ["--max-executions", "1", "--max-waiting-executions", "2"]
@@ -201,7 +201,7 @@ def test_envoys_alerts_are_silent_before_a_server_that_is_well(watched: Watched)
 
 
 def test_a_full_server_is_about_to_raise_an_alarm(watched: Watched) -> None:
-    """It refuses more than one call in twenty; after ten minutes of that, somebody hears of it."""
+    """It refuses more than one call in twenty; after ten minutes of that, the alert fires."""
     query = 'ALERTS{alertname="GradwireOverloaded", alertstate="pending"}'
     assert eventually(lambda: watched.has_data(query), PATIENCE)
 

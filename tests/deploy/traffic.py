@@ -1,4 +1,4 @@
-"""Callers that go on until they are told to stop, and keep count."""
+"""Callers that go on until they are stopped, and count their calls."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Traffic:
             self.check()
 
     def check(self) -> None:
-        """Raises what any of the callers met."""
+        """Raises the error of any caller."""
         for work in self._work:
             if work.done():
                 work.result()

@@ -57,7 +57,7 @@ Stub = service_pb2_grpc.DerivativeServiceStub
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """One server for all these tests, with bounds that small programs come up to."""
+    """One server for all these tests, with bounds that small programs reach."""
     folder: Path = tmp_path_factory.mktemp("server")
     settings = Settings(
         listen=f"unix:{folder}/socket",
@@ -100,7 +100,7 @@ def compute(data: bytes, *inputs: Array) -> pb.ComputeRequest:
 
 
 def refusal(method: Callable[[Any], Any], request: Message | bytes) -> tuple[Any, GradwireError]:
-    """Returns the status of a call that must fail, and what a client makes of it."""
+    """Returns the status of a call that must fail, and the client's error for it."""
     with pytest.raises(grpc.RpcError) as caught:
         method(request)
     error = failure_of(caught.value, target="here", call_id="").error
@@ -268,14 +268,14 @@ def test_a_call_without_a_plan_is_refused(stub: Stub) -> None:
 
 @pytest.mark.parametrize("plan_id", ["", "0" * 32, "x" * 10_000, "../../etc/passwd"])
 def test_an_unknown_plan_is_not_found(stub: Stub, plan_id: str) -> None:
-    """The client is told to send the program again, whatever the id looks like."""
+    """The answer asks for the program again, whatever the id looks like."""
     request = pb.ComputeRequest(plan_id=plan_id)
     reason = Reason.ERROR_REASON_PLAN_NOT_FOUND
     check(stub.Compute, request, reason, "plan_id", PlanNotFoundError)
 
 
 def test_a_long_call_id_is_refused(stub: Stub) -> None:
-    """What callers write into the log is bounded."""
+    """The text of callers in the log is bounded."""
     request = compute(GOOD_BYTES, X)
     request.context.call_id = "x" * 128
     stub.Compute(request)
@@ -298,7 +298,7 @@ def test_a_long_call_id_is_refused(stub: Stub) -> None:
 def test_a_future_field_is_refused(
     stub: Stub, find: Callable[[pb.ComputeRequest], tuple[Message, str]]
 ) -> None:
-    """A field that this server doesn't know is never dropped in silence."""
+    """A field that this server doesn't know is never silently dropped."""
     request = compute(GOOD_BYTES, X)
     message, field = find(request)
     message.MergeFromString(FUTURE)
@@ -313,7 +313,7 @@ def test_a_future_source_of_an_input_is_refused(stub: Stub) -> None:
 
 
 def test_a_context_from_the_future_is_welcome(stub: Stub) -> None:
-    """Who calls changes no number: there unknown fields are ignored."""
+    """The caller's context changes no number: there unknown fields are ignored."""
     request = compute(GOOD_BYTES, X)
     request.context.MergeFromString(FUTURE)
     request.inline.context.MergeFromString(FUTURE)
@@ -344,13 +344,13 @@ def test_messages_are_bounded(stub: Stub) -> None:
 def test_bytes_that_are_no_request_are_refused(
     channel: grpc.Channel, stub: Stub, name: str
 ) -> None:
-    """A request that doesn't parse is the caller's fault, and is said to be."""
+    """A request that doesn't parse is an error of the caller, and its status says so."""
     method = channel.unary_unary(f"/gradwire.v1.DerivativeService/{name}")
     check(method, b"\xff\xff\xff", Reason.ERROR_REASON_INVALID_REQUEST, "")
 
 
 def test_mutated_programs_get_the_verdict_of_the_checker(stub: Stub) -> None:
-    """The server says of broken bytes exactly what the shared checker says, and lives on."""
+    """The server refuses broken bytes exactly as the shared checker, and goes on."""
     refused = 0
     for data in mutations(GOOD_BYTES, 300, seed=2):
         try:

@@ -1,4 +1,4 @@
-"""A connection to a real server that comes and goes, and to one process of several."""
+"""A connection to a real server that restarts, and from one process of several."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 def test_a_restart_is_not_noticed(server: ServerProcess) -> None:
-    """The new server knows no plan, and gets the program with the call."""
+    """The new server holds no plan, and gets the program with the call."""
     with connect(server.target) as connection:
         connection.compute(PROGRAM, [X])
         server.end(signal.SIGKILL)
@@ -184,7 +184,7 @@ with connect(sys.argv[1]) as connection:
 
 
 def test_ctrl_c_ends_a_call() -> None:
-    """At once, and the program goes on as it likes."""
+    """At once, and the program can go on."""
     with ScriptedServer() as server:
         server.always("Compute", after(60))
         client = start_script(INTERRUPTED, server.target)

@@ -65,7 +65,7 @@ def test_while_loop_runs_until_its_condition_fails():
 
 
 def test_reverse_mode_of_an_unbounded_while_loop_is_refused():
-    """The message says what to give, and names the line."""
+    """The message says what to pass, and names the line."""
     with pytest.raises(gw.UnsupportedError, match=r"max_iterations.*test_control.py"):
         gw.grad(newton_root)(2.0)
 
@@ -195,7 +195,7 @@ def test_an_equation_without_a_solution_gives_nan_and_a_warning(f, a, name):
 
 
 def test_samples_with_and_without_a_root():
-    """Under vmap each is decided for itself, in single precision too."""
+    """Under vmap each row is decided by itself, in single precision too."""
     root = lambda a: gw.root(lambda y: y**2 - a, a * 0 + np.float32(1.5))  # noqa: E731
     a = np.array([2, -1, 3], np.float32)
     with pytest.warns(gw.NonFiniteWarning):

@@ -1,4 +1,4 @@
-"""Functions of NumPy and SciPy that a traced operand can't speak to, called by their names."""
+"""Functions of NumPy and SciPy that don't dispatch on a traced operand, called by name."""
 
 import sys
 import threading
@@ -19,7 +19,7 @@ X = np.array([[1.0, 2, 3], [4, 5, -6]])
 
 
 def test_a_captured_table_is_read_at_a_traced_position() -> None:
-    """`np.take` asks only the table, which is no traced array."""
+    """`np.take` dispatches only on the table, which is no traced array."""
     loop = lambda w: gw.fori_loop(0, 5, lambda i, c: c + w * np.take(TABLE, i), 0.0)  # noqa: E731
     assert gw.grad(loop)(2.0) == 30
     rows = gw.vmap(lambda i: np.take(X, i, axis=1))(np.array([2, 0]))
@@ -72,7 +72,7 @@ def test_the_libraries_are_as_before_when_tracing_ends() -> None:
 
 
 def test_other_threads_get_the_librarys_own_answer() -> None:
-    """While one thread traces, the functions answer arrays of another as ever."""
+    """While one thread traces, the functions take arrays of another as usual."""
     seen = []
 
     def f(x: Any) -> Any:
@@ -90,7 +90,7 @@ def test_other_threads_get_the_librarys_own_answer() -> None:
 
 
 def test_a_name_that_was_bound_before_says_what_to_write() -> None:
-    """It is the library's own function, which nobody can ask."""
+    """It is the library's own function, which can't be intercepted."""
     softmax, take = scipy.special.softmax, np.take
     with pytest.raises(gw.TraceError, match=r"write gw\.ops\.nn\.softmax"):
         gw.remote(lambda x: softmax(x))(X[0])

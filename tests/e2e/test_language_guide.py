@@ -1,4 +1,4 @@
-"""Every program in docs/language.md is run as it stands, and its tables are held true."""
+"""Every program in docs/language.md is run as it stands, and its tables are checked."""
 
 import dataclasses
 import json
@@ -93,7 +93,7 @@ def test_a_program_does_what_the_guide_says(stub, example):
 
 
 def test_every_program_is_tested():
-    """Each has its inputs and outputs close below it, and no other block is overlooked."""
+    """Each has its inputs and outputs close below it, and no block is left out."""
     assert len(EXAMPLES) == GUIDE.count("```textproto\n") == GUIDE.count("```json\n")
     assert GUIDE.count("```") == 4 * len(EXAMPLES)
     assert all(len(between) < 100 for _, _, between in EXAMPLES)
@@ -135,7 +135,7 @@ def test_the_operators_are_those_of_the_opset():
 
 
 def test_it_describes_this_opset():
-    """A new opset asks for a new look at the guide."""
+    """A new opset needs a new check of the guide."""
     assert f"This page describes opset {OPSET_VERSION}." in GUIDE
 
 

@@ -1,4 +1,4 @@
-"""The private server: it comes by itself, and it ends with its owner, however that ends."""
+"""The private server: it starts by itself, and ends with its owner, however that ends."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_threads_that_come_first_together_start_one() -> None:
 
 
 def test_one_that_was_killed_is_replaced(connection: gw.Connection) -> None:
-    """Its successor is sent the program again; the caller notices nothing."""
+    """Its successor gets the program again; the caller sees no difference."""
     connection.compute(PROGRAM, [X])
     before = connection.target
     (pid,) = processes_of(before)
@@ -129,7 +129,7 @@ def test_one_that_was_killed_is_replaced(connection: gw.Connection) -> None:
 
 
 def test_why_it_cannot_start_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In its own last words: a cache that is a file, flags that abort the process."""
+    """By the end of its output: a cache that is a file, flags that abort the process."""
     (tmp_path / "file").touch()
     with monkeypatch.context() as patch:
         patch.setenv("GRADWIRE_CACHE_DIR", str(tmp_path / "file"))
@@ -172,7 +172,7 @@ except gw.UnavailableError as error:
 
 
 def test_it_ends_with_its_owner() -> None:
-    """At the owner's normal end, without a word on stderr."""
+    """At the owner's normal end, without output on stderr."""
     owner = start_script(PRELUDE + "print(run())")
     output, errors = owner.communicate(timeout=120)
     assert (owner.returncode, errors) == (0, "")
@@ -181,7 +181,7 @@ def test_it_ends_with_its_owner() -> None:
 
 @pytest.mark.parametrize("worker", [False, True], ids=["alone", "with-a-forked-worker"])
 def test_it_ends_when_its_owner_is_killed(worker: bool) -> None:
-    """Even while a process that the owner forked lives on, and holds its pipes."""
+    """Even while a process that the owner forked still runs, and holds its pipes."""
     script = PRELUDE + "print(run(), flush=True)\n"
     if worker:
         script += """
@@ -234,7 +234,7 @@ except KeyboardInterrupt:
 
 
 def test_forked_workers_have_their_own() -> None:
-    """Which end with them, and leave that of their parent alone."""
+    """Which end with them, and don't end that of their parent."""
     script = """
 with gw.local():
     print(run())
@@ -275,7 +275,7 @@ def test_a_proxy_is_not_asked() -> None:
 
 
 def test_the_cache_is_the_users_or_off(tmp_path: Path) -> None:
-    """By default it is the user's cache folder, readable by nobody else."""
+    """By default it is the user's cache folder, which no other user can read."""
     script = PRELUDE.replace("import gradwire", "os.umask(0)\nimport gradwire") + "run()"
     root = tmp_path / "cache"
     run_script(script, XDG_CACHE_HOME=str(root), GRADWIRE_CACHE_DIR="off")

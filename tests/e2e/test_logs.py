@@ -1,4 +1,4 @@
-"""What stands in the log of a server that writes JSON."""
+"""The log of a server that writes JSON."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _run(log_format: str) -> tuple[int, str]:
 
 
 def test_whatever_python_says_is_one_json_object_a_line() -> None:
-    """Warnings, other libraries, and exceptions that nobody caught, in any thread."""
+    """Warnings, other libraries, and uncaught exceptions, in any thread."""
     code, log = _run("json")
     assert code == 1
     warning, library, thread, collected, end = map(json.loads, log.splitlines())

@@ -113,7 +113,7 @@ S = A.T @ A + np.eye(3)
 
 
 def softmax(x: Any) -> Any:
-    """Written against the standard: knows no NumPy."""
+    """Written against the standard: uses no NumPy."""
     xp = x.__array_namespace__()
     e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
     return e / xp.sum(e, axis=-1, keepdims=True)

@@ -64,7 +64,7 @@ def test_a_function_of_scipy_is_refused_at_the_callers_line(
 
 
 def test_every_op_of_scipys_name_and_every_remedy_is_there() -> None:
-    """What a message tells to write exists, and so does what it stands for."""
+    """What a message says to write exists, and so does what it replaces."""
     for name, instead in remedies._INSTEAD.items():
         assert callable(_named(name)), name
         for written in re.findall(r"(?:gw|np)[.][\w.]+", instead):

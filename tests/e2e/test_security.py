@@ -83,12 +83,12 @@ def _is_connected(features: set[str], channel: str) -> bool:
         return channel == "plaintext"
     if "mtls" in features:
         return channel == "certificate"
-    # A server that doesn't ask for a certificate doesn't look at one either.
+    # A server that doesn't ask for a certificate doesn't check one either.
     return channel not in {"plaintext", "wrong authority", "wrong name"}
 
 
 def _outcome(channel: grpc.Channel, path: str, request: bytes, metadata: Any = ()) -> str:
-    """Calls once; returns the status, after a look at what goes with a refusal."""
+    """Calls once; returns the status, and checks the details of a refusal."""
     call = channel.unary_unary(path).future(request, metadata=metadata, timeout=30)
     code = call.code()
     if code is grpc.StatusCode.UNAUTHENTICATED:
@@ -102,7 +102,7 @@ def _outcome(channel: grpc.Channel, path: str, request: bytes, metadata: Any = (
 @pytest.mark.parametrize("kind", CHANNELS)
 @pytest.mark.parametrize("name", SERVERS)
 def test_who_may_call_what(house: House, name: str, kind: str) -> None:
-    """All must connect as the server wants; all but health must know a token, if it has any."""
+    """All must connect as the server requires; all but health need a token, if it has any."""
     features, app = SERVERS[name], house.apps[name]
     connected = _is_connected(features, kind)
     with CHANNELS[kind](house, app) as channel:
@@ -120,7 +120,7 @@ def test_who_may_call_what(house: House, name: str, kind: str) -> None:
 
 @pytest.mark.parametrize("name", ["plain+token", "tls+token"])
 def test_the_message_says_what_was_wrong(house: House, name: str) -> None:
-    """The rule and what came, without the token."""
+    """The rule and the kind of what was received, without the token."""
     cases = {
         "none": "got no token",
         "wrong": "got a token that isn't known",
@@ -151,9 +151,9 @@ def test_a_refused_request_is_not_read(house: House) -> None:
 def test_refusals_are_counted_and_logged(
     house: House, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Under the names of our methods only, whatever a stranger calls; without the token.
+    """Under the names of our methods only, whatever the caller names; without the token.
 
-    Of many in one second a single line is written, which says where they come from.
+    Of many in one second a single line is written, with the address of the caller.
     """
     caplog.set_level(logging.INFO)
     values = {"token_file": str(house.token_file), "metrics": "127.0.0.1:0"}

@@ -81,7 +81,7 @@ def _files(house: House, pair: Any) -> dict[str, str]:
 
 
 def test_what_is_probably_wrong_is_said_in_five_seconds(house: House) -> None:
-    """For each way in which a client and a server don't get to speak to each other."""
+    """For each way in which the connection of a client and a server can fail."""
 
     def connect(name: str, tls: Any) -> tuple[Exception | None, float]:
         start = time.monotonic()
@@ -126,7 +126,7 @@ def test_a_stranger_is_told_so_at_once(house: House, name: str, token: str) -> N
 
 
 def test_a_token_is_asked_for_at_each_call(house: House) -> None:
-    """So one that runs out is renewed; that it wasn't is told."""
+    """So one that expires is renewed; if it wasn't, the error says so."""
     tokens = [TOKEN]
     with gw.connect(
         house.apps["tls+token"].address, tls=house.ours.ca, token=lambda: tokens[-1]

@@ -85,7 +85,7 @@ def _reached(app: App, authority: Authority, pair: Pair) -> bool:
 def test_a_new_certificate_is_shown_to_new_connections(
     app: App, secret: Secret, authorities: tuple[Authority, Authority]
 ) -> None:
-    """Those that there are go on; clients of the old authority are no longer let in."""
+    """Open connections go on; new clients of the old authority are refused."""
     old, new = authorities
     old_client, new_client = old.issue("client@x.test"), new.issue("client@x.test")
     with channel_to(app, old, old_client) as channel:
@@ -104,7 +104,7 @@ def test_a_broken_certificate_is_warned_about(
     authorities: tuple[Authority, Authority],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Once, and the old one stays in force until there is a good one."""
+    """Once, and the old one stays in use until there is a good one."""
     old, new = authorities
     client = old.issue("client@x.test")
     key, cert = old.issue("127.0.0.1").contents
@@ -121,14 +121,14 @@ def test_a_broken_certificate_is_warned_about(
         (record,) = caplog.records
         assert record.levelname == "WARNING"
         assert text in record.getMessage()
-        assert "stays in force" in record.getMessage()
+        assert "stay in use" in record.getMessage()
         assert key.splitlines()[1].decode() not in caplog.text
     secret.issue(new, old)
     assert eventually(lambda: _reached(app, new, client))
 
 
 def test_tokens_are_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Both are known for a while; then the old one isn't, on connections that there are, too."""
+    """Both are valid for a while; then the old one isn't, on open connections as well."""
     path = write_tokens(tmp_path / "tokens", TOKEN)
     values = {"listen": "127.0.0.1:0", "token_file": str(path)}
 

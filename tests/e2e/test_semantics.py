@@ -15,7 +15,7 @@ W = rng.standard_normal((2, 3))
 
 
 def test_a_closure_that_changed_gives_the_new_answer():
-    """Nothing is remembered by the function's identity."""
+    """Nothing is cached by the function's identity."""
     scale = 2.0
     f = lambda x: np.sum(scale * x)  # noqa: E731
     g = gw.grad(f)
@@ -217,7 +217,7 @@ class TestCoupling:
         np.testing.assert_allclose(jac, wanted)
 
     def test_other_batch_axes(self):
-        """in_axes=1 hands f its own layout."""
+        """in_axes=1 passes f its own layout."""
         jac = gw.batched_jacobian(lambda x: np.sin(x.T), in_axes=1)(X.T)
         np.testing.assert_allclose(jac, np.cos(X)[:, :, None] * np.eye(3))
 
@@ -250,7 +250,7 @@ class TestSeeds:
         assert matvecs == 3
 
     def test_a_shared_seed_under_vmap_is_refused(self):
-        """All samples would err alike; it must be said that this is meant."""
+        """All samples would have the same error; the caller must ask for that."""
         estimate = gw.trace_estimate(self.f, num_samples=2)
         with pytest.raises(gw.TraceError, match="shared_probes=True"):
             gw.vmap(lambda x: estimate(x, seed=1)[0])(X)

@@ -45,7 +45,7 @@ def flags(tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_good_order(flags: list[str], number: int) -> None:
-    """A call in flight is answered, the exit code is 0, and the log says who called."""
+    """A call in flight is answered, the exit code is 0, and the log names the caller."""
     slow = program(chain("sin", 1500, vector(3)))
     with started(*flags, "--metrics", "127.0.0.1:0", "--log-format", "json") as process:
         ready = wait_until_ready(process)
@@ -80,7 +80,7 @@ def _sines(x: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
 
 
 def test_a_second_signal_is_obeyed_at_once(flags: list[str]) -> None:
-    """Whoever sends it doesn't want to wait for the grace."""
+    """It doesn't wait for the grace."""
     slow = program(chain("sin", 6000, vector(3)))
     with (
         started(*flags, "--metrics", "off") as process,
@@ -186,7 +186,7 @@ def test_an_embedded_server_leaves_no_folder(
 
 
 def test_a_server_that_starts_again_finds_its_executables(flags: list[str]) -> None:
-    """With linear algebra in them, which needs to be loaded with care."""
+    """With linear algebra in them, which needs a set-up before it is loaded."""
     body = function(
         [vector(3, 3)],
         node("linalg.cholesky", [0], 1),

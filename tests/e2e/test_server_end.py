@@ -1,4 +1,4 @@
-"""A server as a process that something hangs in, and that ends all the same."""
+"""A server process in which something hangs, and which ends all the same."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _flags(folder: Path) -> list[str]:
 
 
 class Log:
-    """A pipe that a server writes its log to, and that nobody reads."""
+    """A pipe that a server writes its log to, and that isn't read."""
 
     def __init__(self, folder: Path) -> None:
         path = folder / "log"
@@ -39,7 +39,7 @@ class Log:
         self._filler = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
 
     def fill(self) -> None:
-        """Leaves no room for a single byte."""
+        """Fills it, to the last byte."""
         for size in (4096, 1):
             try:
                 while True:
@@ -62,7 +62,7 @@ def log(tmp_path: Path) -> Iterator[Log]:
 
 
 def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path, log: Log) -> None:
-    """Calls, metrics and liveness are answered, and the process ends when it is told to."""
+    """Calls, metrics and liveness are answered, and the process ends on a signal."""
     flags = [*_flags(tmp_path), "--metrics", "127.0.0.1:0"]
     with started(*flags, stderr=log.writer) as process:
         served = wait_until_ready(process)
@@ -95,7 +95,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_whatever_hangs_the_process_ends_and_says_where(tmp_path: Path) -> None:
-    """Soon after drain delay and grace, with a status that tells it from a clean end."""
+    """Soon after drain delay and grace, with a status other than that of a clean end."""
     process = start_script(HANGING, *_flags(tmp_path), "--embedded")
     try:
         assert process.stdout is not None
@@ -112,7 +112,7 @@ def test_whatever_hangs_the_process_ends_and_says_where(tmp_path: Path) -> None:
 
 
 def test_a_program_that_never_ends_costs_one_server(tmp_path: Path) -> None:
-    """It ends with the places that such programs take; the log says whose, and another starts."""
+    """It ends when such programs take all places; the log names their calls, and another starts."""
     flags = ["--max-executions", "1", "--max-abandoned-seconds", "1", "--metrics", "127.0.0.1:0"]
     with started(*_flags(tmp_path), *flags) as process:
         served = wait_until_ready(process)

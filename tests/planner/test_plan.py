@@ -36,7 +36,7 @@ def test_a_settled_program_says_what_was_chosen() -> None:
 
 
 def test_a_choice_that_is_not_offered_is_refused() -> None:
-    """The compiler trusts nobody's choices."""
+    """The compiler trusts no choices."""
     verified = verify_program(_jacobian())
     for wrong in (Choice(1, 0, "mode", "sideways"), Choice(1, 0, "module", "reverse")):
         with pytest.raises(InvalidProgramError, match=r"functions\[1\].nodes\[0\]"):
@@ -44,7 +44,7 @@ def test_a_choice_that_is_not_offered_is_refused() -> None:
 
 
 def test_the_chosen_direction_is_measured() -> None:
-    """The bound of the least costly one lets a program in, that of the chosen one decides."""
+    """The bound of the least costly one lets a program pass, that of the chosen one decides."""
     loop = node("while_loop", [0], 1, functions=[0, 1])
     total = node("sum", [0], 1, axis=(0,))
     going = function([vector(50)], total, node("less", [1, 1], 2), results=[2])
@@ -64,7 +64,7 @@ def test_the_chosen_direction_is_measured() -> None:
 
 
 def test_derivatives_of_what_was_chosen_are_checked() -> None:
-    """Where neither direction is open, the error names the node that is in the way."""
+    """Where neither direction is open, the error names the node that prevents it."""
     inner = function([vector(3)], node("nextafter", [0, 0], 1), results=[1])
     outer = node("jacobian", [0], 1, 2, functions=[0])
     verified = verify_program(program(inner, function([vector(3)], outer, results=[2])))

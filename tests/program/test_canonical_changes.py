@@ -62,7 +62,7 @@ def test_no_two_values_are_the_same() -> None:
 
 
 def test_what_is_no_attribute_is_an_error() -> None:
-    """An object that has no encoding is never left out in silence."""
+    """An object that has no encoding is never silently left out."""
     with pytest.raises(TypeError, match="got"):
         canonical_bytes(with_attribute(object()))
 
@@ -89,7 +89,7 @@ def two_calls(first: int, second: int) -> Program:
 
 
 def ruled(jvp: int | None = None, vjp: tuple[int, int] | None = None) -> Program:
-    """A function with one of several rules, which stand behind it, under a call."""
+    """A function with one of several rules, which come after it, under a call."""
     plain = chain("sin", 1, V)
     rule = function([V, V], node("sin", [0], 2), node("multiply", [2, 1], 3), results=[2, 3])
     other = function([V, V], node("call", [0], 2, functions=[0]), results=[2, 1])

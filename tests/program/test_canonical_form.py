@@ -67,7 +67,7 @@ def programs(draw: st.DrawFn) -> Program:
 
 
 def with_rules(draw: st.DrawFn, original: Program) -> Program:
-    """Gives some functions rules, all behind them, that use the function or another."""
+    """Gives some functions rules, all after them, that use the function or another."""
     table = list(original.functions)
     for index in draw(st.sets(st.integers(0, len(table) - 1))):
         count, results = len(table[index].params), len(table[index].results)
@@ -164,7 +164,7 @@ def test_the_order_of_the_table_does_not_count(original: Program, random: Any) -
 def test_functions_that_nobody_uses_do_not_count(
     original: Program, copied: int, first: bool
 ) -> None:
-    """A copy of a function, or another one, that the entry never comes to: the same bytes."""
+    """A copy of a function, or another one, that the entry never uses: the same bytes."""
     table = original.functions
     more = table[copied] if copied < len(table) else chain("tan", 2, V)
     if first and not any(n.functions for n in more.nodes):
@@ -190,7 +190,7 @@ def test_defaults_count_as_if_they_were_written(original: Program) -> None:
     assert encoded(replace(original, functions=tuple(functions))) == encoded(original)
 
 
-# --- the bytes say all: a reader gets back everything but names -----------------------
+# --- the bytes hold everything: a reader gets back everything but names -----------------------
 
 
 @examples

@@ -39,7 +39,7 @@ def call(index: int, params: int = 1) -> Function:
 
 
 def jvp_program() -> Program:
-    """A function whose rule, behind it, calls it; n, an integer, stands between."""
+    """A function whose rule, after it, calls it; n, an integer, is between."""
     f = function([N, V], node("sin", [1], 2), results=[2, 0])
     again = node("call", [0, 1], 3, 4, functions=[0])
     rule = function([N, V, V], again, node("multiply", [3, 2], 5), results=[3, 4, 5])
@@ -207,7 +207,7 @@ def with_rule(*nodes: Any, result: int, more: int = 0) -> list[Function]:
 def test_a_rule_that_needs_its_own_derivative_is_refused() -> None:
     """Its derivative at any order would be made of itself for ever."""
     table = with_rule(node("jvp", [0, 1], 3, 4, functions=[0]), result=4)
-    judge(program(*table, call(0)))  # nobody differentiates it
+    judge(program(*table, call(0)))  # it isn't differentiated
     derivative = function([V], node("jvp", [0, 0], 1, 2, functions=[0]), results=[2])
     with pytest.raises(
         InvalidProgramError, match="not need the derivative that it is for"
@@ -337,7 +337,7 @@ def test_a_rule_must_be_transposed_in_reverse() -> None:
 
 
 def test_a_rule_in_a_loop_that_would_be_lost_is_refused() -> None:
-    """JAX would go by the function's nodes there, in silence."""
+    """There JAX would silently differentiate the function's nodes."""
     table = with_rule(node("multiply", [0, 1], 3), result=3)
     loop = function([V], node("scan", [0], 1, functions=[0], num_carry=1, length=2), results=[1])
     for inner, taken in (("jvp", True), ("vjp", False)):

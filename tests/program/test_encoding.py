@@ -200,7 +200,7 @@ def test_the_order_of_attributes_does_not_show() -> None:
     ids=repr,
 )
 def test_a_value_that_does_not_fit_is_refused(value: Any) -> None:
-    """What has no place on the wire is an error where it is written, with its node."""
+    """What can't be written on the wire is an error, with its node."""
     with pytest.raises(InvalidProgramError, match=r"`i`") as caught:
         encode_program(program(function([], node(OP, [], i=value), results=[])))
     assert caught.value.field == "functions[0].nodes[0].attrs"
@@ -208,7 +208,7 @@ def test_a_value_that_does_not_fit_is_refused(value: Any) -> None:
 
 
 def test_values_are_not_converted() -> None:
-    """True where the table wants an int travels as a truth value, and is refused."""
+    """True where the table has an int is written as a truth value, and is refused."""
     data = encode_program(program(function([], node(OP, [], i=True), results=[])))
     with pytest.raises(InvalidProgramError, match=r"must be of kind `i`; got `b`"):
         decode_program(data, LIMITS)

@@ -82,7 +82,7 @@ def test_not_proved(name: str) -> None:
 
 
 def test_batch_on_another_axis() -> None:
-    """Samples that are kept apart, but not on axis 0, don't pass; no node is to blame."""
+    """Samples that are kept apart, but not on axis 0, don't pass; no node is the cause."""
     square = type_of(np.zeros((3, 3)))
     coupling = prove(lambda x: [x, op("matrix_transpose", x)], [square])
     assert coupling == Coupling(0, None, "", 1)
@@ -238,7 +238,7 @@ def test_per_sample_operators_under_vmap() -> None:
 
 
 def test_gradient_with_respect_to_an_aligned_argument() -> None:
-    """A leaf that lies as the batch does gets rows; one that is shared gathers them all."""
+    """A leaf with the batch's axis gets rows; one that is shared sums over all."""
     sketch = Sketch()
     f = sketch.add([X, X, ROW], lambda x, y, c: op("sin", x * y) + c)
 
@@ -303,7 +303,7 @@ def batched(write: Callable[..., Any], types: Sequence[Any], **attrs: Any) -> Sk
 
 
 def test_a_program_is_refused_where_it_stands() -> None:
-    """The error names the node of the operator, the node that mixes, and the way out."""
+    """The error names the node of the operator, the node that mixes, and the remedy."""
     sketch = batched(lambda x: x + mean(x), [X], mapped=(1,))
     with pytest.raises(InvalidProgramError) as error:
         sketch.typed()
@@ -313,7 +313,7 @@ def test_a_program_is_refused_where_it_stands() -> None:
 
 
 def test_a_program_is_taken() -> None:
-    """Proofs, words, and derivatives by parameters alone are all enough."""
+    """Proofs, `independent`, and derivatives by parameters alone are all enough."""
     batched(lambda x: x * 2.0, [X], mapped=(1,)).typed()
     batched(lambda x: x + mean(x), [X], mapped=(1,), independent=True).typed()
     batched(lambda x, c: (x - mean(x)) * c, [X, ROW], mapped=(1, 0), wrt=(1,)).typed()

@@ -43,7 +43,7 @@ def test_a_request_with_a_future_field_is_refused(path: str) -> None:
 
 
 def test_exempt_messages_may_hold_anything() -> None:
-    """The context of a call may come from the future, at any level; nothing else may."""
+    """The context of a call may be of a newer version, at any level; nothing else may."""
     message = request()
     message.context.MergeFromString(FUTURE)
     message.inline.context.MergeFromString(FUTURE)

@@ -19,6 +19,7 @@ from refusals.rules import BAD_RULES
 UNLIMITED = ProgramLimits(
     max_program_bytes=10**12,
     max_program_items=10**12,
+    max_functions=10**12,
     max_nodes=10**12,
     max_nesting=10**12,
     max_derivative_order=10**12,
@@ -86,7 +87,7 @@ def test_a_thousand_levels_of_doubling_are_refused_at_once() -> None:
 
 
 def test_functions_that_nobody_uses_are_checked_too() -> None:
-    """A bad function is refused, even if the entry never comes to it."""
+    """A bad function is refused, even if the entry never uses it."""
     bad = function([vector(2)], node("add", [0], 1), results=[1])
     with pytest.raises(InvalidProgramError) as caught:
         verify_program(program(bad, *GOOD.functions[:1]))

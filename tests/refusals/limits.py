@@ -15,6 +15,7 @@ from refusals.loops import LOOPS, swept, tree
 TIGHT = ProgramLimits(
     max_program_bytes=2**15,
     max_program_items=1000,
+    max_functions=30,
     max_nodes=100,
     max_nesting=4,
     max_derivative_order=3,
@@ -54,6 +55,11 @@ def _of_items(items: int) -> Program:
     """One function, and for each parameter itself and its flag; the rest are results."""
     count = (items - 2) // 2
     return program(function([vector()] * count, results=[0] * (items - 1 - 2 * count)))
+
+
+def _of_functions(count: int) -> Program:
+    """Functions that the entry does not use, beside it."""
+    return program(*[function([vector()], results=[0])] * count)
 
 
 def _of_nodes(extra: int) -> Program:
@@ -146,6 +152,14 @@ BOUNDARIES = [
         program(chain("sin", 101, vector())),
         101,
     ),
+    _boundary(
+        "nodes_of_functions",
+        "max_nodes",
+        program(chain("sin", 51, vector()), chain("sin", 49, vector())),
+        program(chain("sin", 51, vector()), chain("sin", 50, vector())),
+        101,
+    ),
+    _boundary("functions", "max_functions", _of_functions(30), _of_functions(31), 31),
     _boundary("nodes_of_calls", "max_nodes", _of_nodes(77), _of_nodes(78), 101),
     _boundary("nesting", "max_nesting", nested("call", 4), nested("call", 5), 5),
     _boundary("order", "max_derivative_order", nested("grad", 3, 2), nested("grad", 4, 2), 4),

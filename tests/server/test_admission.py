@@ -14,7 +14,7 @@ def make(*, crowded: bool = False) -> Admission:
 
 
 def test_calls_are_bounded() -> None:
-    """At the bound they are let in, one over it not, and one that leaves makes room."""
+    """At the bound they are accepted, one over it is refused, and one that ends frees a place."""
     admission = make()
     assert [admission.enter("Prepare") for _ in range(4)] == [None] * 4
     assert admission.enter("Prepare") is CALLS
@@ -24,7 +24,7 @@ def test_calls_are_bounded() -> None:
 
 
 def test_a_method_may_have_a_bound_of_its_own() -> None:
-    """Past it there is room for the others still."""
+    """Beyond it there are still places for the others."""
     admission = make()
     assert [admission.enter("Compute") for _ in range(3)] == [None, None, COMPUTES]
     assert [admission.enter("Prepare") for _ in range(3)] == [None, None, CALLS]

@@ -1,4 +1,4 @@
-"""Admission to a real server: which calls are refused, and what a refusal leaves behind."""
+"""Admission to a real server: which calls are refused, and what remains after a refusal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COMPUTE = "/gradwire.v1.DerivativeService/Compute"
 
 
 def test_a_refusal_reads_nothing(tmp_path: Path) -> None:
-    """A call whose message never comes is refused all the same, with a time to come again."""
+    """A call whose message never arrives is refused all the same, with a time to retry."""
     with (
         serving(tmp_path, max_calls=1) as (app, stub),
         compilers_blocked(app) as release,
@@ -66,7 +66,7 @@ def test_computes_leave_room_for_other_calls(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["cancelled", "silent"])
 def test_a_call_that_brings_nothing_gives_its_place_back(tmp_path: Path, how: str) -> None:
-    """Whether its caller goes before the message is there, or ends without one."""
+    """Whether its caller disconnects before the message arrives, or ends without one."""
     with (
         serving(tmp_path, max_calls=1) as (app, stub),
         grpc.insecure_channel(app.address) as channel,
@@ -101,7 +101,7 @@ def test_a_call_that_brings_nothing_gives_its_place_back(tmp_path: Path, how: st
 
 
 def test_a_message_that_takes_too_long_is_not_waited_for(tmp_path: Path) -> None:
-    """Its call is ended and its place is free again; a call whose message is there goes on."""
+    """Its call is ended and its place is free again; a call whose message arrived goes on."""
     with (
         serving(tmp_path, max_calls=2, max_receive_seconds=1.0) as (app, stub),
         compilers_blocked(app) as release,

@@ -63,7 +63,7 @@ def test_a_server_is_reached_at_its_address(tmp_path: Path, listen: str | None) 
 
 
 def test_health_is_served(tmp_path: Path) -> None:
-    """Under the empty name and the service's; no other is known."""
+    """Under the empty name and the service's, and no other."""
     with serving(tmp_path) as (app, _), grpc.insecure_channel(app.address) as channel:
         assert health_of(channel, "") == Status.SERVING
         assert health_of(channel, SERVICE_NAME) == Status.SERVING
@@ -109,7 +109,7 @@ def test_a_socket_left_by_a_dead_server_is_replaced(tmp_path: Path) -> None:
 
 
 def test_an_unsafe_cache_directory_is_an_error(tmp_path: Path) -> None:
-    """If it was asked for; the default is done without."""
+    """If it was set explicitly; without the default one the server starts all the same."""
     (tmp_path / "executables").symlink_to(tmp_path)
     with pytest.raises(StartError, match="`cache_dir` must hold directories of user"):
         build(settings_in(tmp_path, cache_dir=str(tmp_path)))
@@ -184,7 +184,7 @@ def test_health_answers_under_full_load(tmp_path: Path) -> None:
 
 
 def test_what_is_in_flight_is_finished(tmp_path: Path) -> None:
-    """When a server stops; meanwhile it says so, and takes nothing new."""
+    """When a server stops; meanwhile it reports so, and accepts nothing new."""
     with serving(tmp_path, metrics="127.0.0.1:0", grace=60.0) as (app, stub):
         stub.Compute(inline(SIN, X))
         with compilers_blocked(app) as release, stub_to(app) as other:
@@ -211,7 +211,7 @@ def test_what_is_in_flight_is_finished(tmp_path: Path) -> None:
 
 
 def test_a_server_may_go_on_until_balancers_know(tmp_path: Path) -> None:
-    """For as long as it was told, it says that it ends, and takes calls all the same."""
+    """For the delay in its settings it reports that it ends, and accepts calls all the same."""
     with (
         serving(tmp_path, metrics="127.0.0.1:0", drain_delay=2.0) as (app, stub),
         grpc.insecure_channel(app.address) as channel,
@@ -231,7 +231,7 @@ def test_a_server_may_go_on_until_balancers_know(tmp_path: Path) -> None:
 
 
 def test_a_grace_that_is_over_ends_calls(tmp_path: Path) -> None:
-    """They are cancelled; the answer of stop says that something goes on."""
+    """They are cancelled; the result of stop says that they had not ended."""
     with serving(tmp_path) as (app, stub), compilers_blocked(app):
         call = stub.Prepare.future(prepare_request(SIN))
         assert eventually(lambda: app.lifecycle.calls == 1)
@@ -243,7 +243,7 @@ def test_a_grace_that_is_over_ends_calls(tmp_path: Path) -> None:
 
 
 def test_a_device_of_another_platform_is_not_served_on(tmp_path: Path) -> None:
-    """A machine whose driver is missing is found out, and the one that is wanted is used."""
+    """A missing driver is an error at the start, and the device asked for is used."""
     with pytest.raises(StartError, match=r"`platform` must be .* got 'tpu', .* found 'cpu'"):
         build(settings_in(tmp_path, platform="tpu"))
     with serving(tmp_path, platform="cpu") as (app, _):
@@ -251,7 +251,7 @@ def test_a_device_of_another_platform_is_not_served_on(tmp_path: Path) -> None:
 
 
 def test_a_watch_does_not_use_up_the_grace(tmp_path: Path) -> None:
-    """It hears that the server stops, and is ended."""
+    """It learns that the server stops, and is ended."""
     app = build(settings_in(tmp_path, grace=60.0))
     app.start()
     with grpc.insecure_channel(app.address) as channel:
@@ -273,7 +273,7 @@ def test_a_watch_does_not_use_up_the_grace(tmp_path: Path) -> None:
 
 
 def test_callers_one_after_the_other_hear_of_the_end(tmp_path: Path) -> None:
-    """Each of their calls is answered, refused by us, or not connected: never cut off."""
+    """Each of their calls is answered, refused by us, or not connected: never broken off."""
     answers: set[str] = set()
     stop = threading.Event()
     app = build(settings_in(tmp_path))

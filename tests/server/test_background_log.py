@@ -12,7 +12,7 @@ from server_process import eventually
 
 
 class Stuck(logging.Handler):
-    """Writes nothing until it is released, as a pipe that nobody reads."""
+    """Writes nothing until it is released, as a pipe that isn't read."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -80,7 +80,7 @@ def test_rows_are_bounded() -> None:
     ("name", "per_row"), [("max_tensor_elements", 9), ("max_tensor_bytes", 72)]
 )
 def test_a_batch_of_tensors_is_bounded(name: str, per_row: int) -> None:
-    """As one tensor is, for the rows of the bucket: 5 rows take the room of 8."""
+    """As one tensor is, for the rows of the bucket: 5 rows count as 8."""
     for allowed, rows, fits in (
         (8 * per_row, 8, True),
         (8 * per_row, 5, True),
@@ -103,7 +103,7 @@ def test_a_batch_of_tensors_is_bounded(name: str, per_row: int) -> None:
 
 @pytest.mark.parametrize("mapped", [False, True])
 def test_a_reply_fits_a_message(mapped: bool) -> None:
-    """What is known of it beforehand is enough to refuse it: at the bound, and one byte over."""
+    """It is refused before it runs: at the bound it passes, one byte over it doesn't."""
     plan, rows = _plan(mapped=mapped), 5 if mapped else NO_BATCH
     size = 2048 + 512 + 72 * (5 if mapped else 1)
     batching.check_size(plan, rows, replace(WIDE, max_message_bytes=size))

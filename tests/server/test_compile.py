@@ -111,7 +111,7 @@ def test_every_product_has_the_precision_asked_for(precision: str, written: str 
 
 
 def test_what_a_run_takes_is_known_beforehand() -> None:
-    """From the compiler, and it comes with the bytes."""
+    """From the compiler, with the bytes."""
     side = 64
     body = function([vector(side, side)], node("matmul", [0, 0], 1), results=[1])
     cost = _compiled(program(body)).cost
@@ -122,7 +122,7 @@ def test_what_a_run_takes_is_known_beforehand() -> None:
 
 @pytest.mark.parametrize("devices", [1, 3])
 def test_bytes_are_loaded_by_a_process_that_compiled_nothing(tmp_path: Path, devices: int) -> None:
-    """Of which neither knows the other's half; with LAPACK, which needs to be prepared for."""
+    """Neither imports the other's half; with LAPACK, which needs a set-up."""
     flag = f"--xla_force_host_platform_device_count={devices}"
     printed = [
         subprocess.run(
@@ -144,7 +144,7 @@ def test_bytes_are_loaded_by_a_process_that_compiled_nothing(tmp_path: Path, dev
 
 
 def test_bytes_that_are_damaged_are_not_loaded() -> None:
-    """Some exception comes, and the process lives."""
+    """Some exception is raised, and the process goes on."""
     data = compile_program(encode_program(TANH), "highest", NO_BATCH, ())
     for wrong in (b"", data[:3], data[:50], data[: len(data) // 2]):
         with pytest.raises(Exception):  # noqa: B017, PT011 - whichever it is
@@ -152,7 +152,7 @@ def test_bytes_that_are_damaged_are_not_loaded() -> None:
 
 
 def test_what_jax_does_not_offer_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when it has no derivative of an op; the caller learns no internals."""
+    """As when it has no derivative of an op; the caller gets no internals."""
 
     def refuse(x: Any) -> Any:
         raise NotImplementedError("Differentiation rule for 'secret' not implemented")

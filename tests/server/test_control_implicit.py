@@ -209,7 +209,7 @@ def test_a_guess_within_the_tolerance_is_the_answer() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_floor_of_rounding_is_a_solution(dtype: Any) -> None:
-    """A tolerance out of reach does no harm: Ax + b = x, and (x² − 2)·10⁶ = 0 with its slope."""
+    """Even with a tolerance out of reach: Ax + b = x, and (x² − 2)·10⁶ = 0 with its slope."""
     turn = (0.9 * np.linalg.qr(rng.standard_normal((40, 40)))[0]).astype(dtype)
     shift = (1e6 * rng.standard_normal(40)).astype(dtype)
     sketch = Sketch()
@@ -239,7 +239,7 @@ def test_the_floor_of_rounding_is_a_solution(dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_double_roots(dtype: Any) -> None:
-    """Newton's steps only halve the error, and yet arrive, at 0 and elsewhere."""
+    """Newton's steps only halve the error, and converge all the same, at 0 and elsewhere."""
     rounding = float(np.finfo(dtype).eps)
     for write, answer in (
         (lambda x: x * x, 0),
@@ -253,7 +253,7 @@ def test_double_roots(dtype: Any) -> None:
 
 
 def lost(c: Value, u: Value, v: Value) -> list[Value]:
-    """A large part that is solved, and a small one that goes to and fro for c = 1."""
+    """A large part that is solved, and a small one that oscillates for c = 1."""
     return [u * 0.5 + 5e9, op("cos", v) * (1.0 - c) + c * (3.0 - v)]
 
 
@@ -305,7 +305,7 @@ def test_no_solution_is_nan_with_its_derivatives() -> None:
 
 
 def test_an_iteration_that_makes_nan_ends() -> None:
-    """Not-a-number is never within the tolerance, yet nothing is gained by going on."""
+    """Not-a-number is never within the tolerance, yet the steps end."""
     got = scalar_iteration(
         "fixed_point", lambda x: op("log", x), 0.5, tolerance=1e-9, max_iterations=10**6
     )

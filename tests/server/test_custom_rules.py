@@ -21,7 +21,7 @@ FLOAT64 = np.dtype("float64")
 
 
 def add_jvp(sketch: Sketch, f: int, write: Callable[..., Any], types: Sequence[Any]) -> None:
-    """Adds a rule, behind the function that it is for."""
+    """Adds a rule, after the function that it is for."""
     sketch.functions[f] = replace(sketch.functions[f], custom_jvp=sketch.add(types, write))
 
 
@@ -123,7 +123,7 @@ def test_two_functions_whose_rules_use_each_other() -> None:
 
 
 def test_a_rule_may_be_wrong() -> None:
-    """What the rule says is what comes out, however far from the truth: in each direction."""
+    """The result is what the rule says, even if that is wrong: in each direction."""
     sketch = Sketch()
     f = sketch.add([VECTOR], lambda x: op("sin", x))
     add_jvp(sketch, f, lambda x, t: [op("sin", x), t * 7.0], [VECTOR, VECTOR])
@@ -169,7 +169,7 @@ def test_vjp_rules(wrapper: str) -> None:
 
 
 def test_forward_over_reverse_through_vjp_rules() -> None:
-    """The reverse sweep meets the rules, and the forward one what they do."""
+    """The reverse sweep uses the rules, and the forward one differentiates them."""
     sketch = Sketch()
     f = cube(sketch, recursive=False)
     loss = sketch.add([VECTOR], lambda x: total(op("call", x, functions=[f]), 0))

@@ -11,7 +11,7 @@ from gradwire_server.serving.deadline import Deadline, StillRunning
 
 
 def test_a_deadline_passes() -> None:
-    """Before it all is well, after it never again."""
+    """Before it the check passes, after it never."""
     Deadline(10).check("it ran")
     with pytest.raises(DeadlineError, match="the call's deadline passed while it ran"):
         Deadline(0).check("it ran")
@@ -20,7 +20,7 @@ def test_a_deadline_passes() -> None:
 
 
 def test_a_result_is_waited_for() -> None:
-    """It comes as soon as it is there; a failure comes as itself."""
+    """It is returned as soon as it is ready; a failure is raised as it is."""
     future: Future[int] = Future()
     threading.Timer(0.05, future.set_result, [3]).start()
     assert Deadline(10).wait(future, "x") == 3
@@ -31,7 +31,7 @@ def test_a_result_is_waited_for() -> None:
 
 
 def test_waiting_ends_at_the_deadline() -> None:
-    """Or when the caller has asked to hear, whichever is first."""
+    """Or when the caller's own wait is over, whichever is first."""
     future: Future[int] = Future()
     start = time.monotonic()
     with pytest.raises(DeadlineError):
@@ -47,7 +47,7 @@ def test_waiting_ends_at_the_deadline() -> None:
 
 
 def test_waiting_ends_when_the_caller_goes() -> None:
-    """A thread isn't kept for somebody who has hung up."""
+    """A thread isn't held for a caller that has disconnected."""
     gone = threading.Event()
     threading.Timer(0.05, gone.set).start()
     with pytest.raises(DeadlineError):

@@ -1,4 +1,4 @@
-"""Stochastic traces and diagonals: exact where they must be, and honest about their error."""
+"""Stochastic traces and diagonals: exact where they must be, and with a right standard error."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ FLAG = "--xla_cpu_experimental_ynn_fusion_type=-reduce"
 
 
 def test_double_precision_is_on() -> None:
-    """Without it float64 is narrowed in silence."""
+    """Without it float64 is silently narrowed."""
     set_up_jax()
     assert jnp.asarray(np.float64(1)).dtype == np.float64
 
@@ -42,7 +42,7 @@ def test_devices_are_described() -> None:
 def test_wrong_reductions_are_turned_off(
     monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], before: str, after: str
 ) -> None:
-    """In the releases that have them; whoever has set the flag is left alone."""
+    """In the releases that have them; a flag that is set already is kept."""
     monkeypatch.setattr(jaxlib.version, "__version_info__", version)
     monkeypatch.setenv("XLA_FLAGS", before)
     set_up_jax.__wrapped__()
@@ -50,7 +50,7 @@ def test_wrong_reductions_are_turned_off(
 
 
 def test_the_environment_names_what_changes_results() -> None:
-    """Versions, the machine, and the sources, in words that a log can show."""
+    """Versions, the machine, and the sources, in text that a log can show."""
     lines = dict(line.split("=", 1) for line in environment().splitlines())
     assert lines["jax"] == jax.__version__
     assert lines["x64"] == "True"
@@ -60,7 +60,7 @@ def test_the_environment_names_what_changes_results() -> None:
 
 
 def test_edited_sources_are_another_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else whoever edits a lowering would be served what it was before."""
+    """Otherwise an edited lowering would be served from the cache as it was before."""
     before = devices._hash_sources()
     assert devices._hash_sources() == before
     read = devices.Path.read_bytes

@@ -74,7 +74,7 @@ def test_a_key_in_place_of_its_path_is_not_repeated(authority: Authority, tmp_pa
 
 
 def test_a_key_with_a_password_is_refused(authority: Authority, tmp_path: Path) -> None:
-    """Nobody is there to be asked for it."""
+    """A server can't ask for it."""
     from cryptography.hazmat.primitives import serialization as form
 
     pair = authority.issue("a.test")
@@ -114,7 +114,7 @@ def test_secrets_that_everybody_reads_are_warned_about(
 def test_unencrypted_tokens_are_warned_about(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, values: dict[str, Any], warned: bool
 ) -> None:
-    """They are allowed where the network is, but whoever reads along can use them."""
+    """They are allowed where plaintext is, but others on the network can use them."""
     caplog.set_level(logging.WARNING)
     token_file = str(write_tokens(tmp_path / "tokens", TOKEN))
     Guard(settings_in(tmp_path, token_file=token_file, **values))

@@ -25,7 +25,7 @@ def test_calls_are_taken_only_while_serving() -> None:
 
 
 def test_calls_are_taken_while_leaving() -> None:
-    """Up to the same bounds; whoever isn't serving has nothing to leave."""
+    """Up to the same bounds; a server that isn't serving can't leave."""
     lifecycle = Lifecycle(100)
     assert not lifecycle.leave_rotation()
     lifecycle.serve()
@@ -68,7 +68,7 @@ def test_the_end_of_calls_is_waited_for() -> None:
 
 
 def test_refusals_are_held() -> None:
-    """Until they are released; then callers hear what they would have heard."""
+    """Until they are released; then callers get the same refusal as otherwise."""
     lifecycle = Lifecycle(100)
     lifecycle.serve()
     lifecycle.drain()

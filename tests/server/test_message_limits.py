@@ -59,7 +59,7 @@ def test_what_does_not_parse_is_refused(data: bytes) -> None:
 
 
 def test_fields_of_the_future_are_counted_as_one() -> None:
-    """What is in them nobody knows; all wire types are skipped right."""
+    """Their content is unknown; all wire types are skipped correctly."""
     known = pb.ComputeRequest(plan_id="x").SerializeToString()
     unknown = b"\xf8\x07\x01" + b"\xf9\x07" + b"8" * 8 + b"\xfa\x07\x03abc" + b"\xfd\x07" + b"4" * 4
     check_items(unknown + known, pb.ComputeRequest, 5)
@@ -69,7 +69,7 @@ def test_fields_of_the_future_are_counted_as_one() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_have_an_answer(data: bytes) -> None:
-    """Whatever comes, it passes or is refused with an error of ours."""
+    """Any bytes pass, or are refused with an error of ours."""
     for kind in (pb.ComputeRequest, pb.PrepareRequest):
         try:
             check_items(data, kind, 3)

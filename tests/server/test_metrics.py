@@ -104,7 +104,7 @@ def test_what_goes_wrong_is_counted_by_its_kind() -> None:
 
 
 def test_calls_refused_unread_have_no_time() -> None:
-    """They are counted, and don't make those that were answered look fast."""
+    """They are counted, and don't lower the times of those that were answered."""
     metrics = Metrics()
     unread = CallRecord("Compute", status="RESOURCE_EXHAUSTED", reason="OVERLOADED", unread=True)
     metrics.observe([unread, unread, CallRecord("Compute", total=2.0)])
@@ -139,7 +139,7 @@ def test_what_others_count_is_read_when_asked() -> None:
 
 
 def test_a_server_under_use_shows_it(tmp_path: Path) -> None:
-    """Over HTTP, as Prometheus reads it; a call is there as soon as it has ended."""
+    """Over HTTP, as Prometheus reads it; a call is counted as soon as it has ended."""
     values = {"metrics": "127.0.0.1:0", "max_plans": 1, "cache_dir": str(tmp_path / "cache")}
     with serving(tmp_path, **values) as (app, stub):
         plan_id = stub.Prepare(prepare_request(SIN)).plan.id

@@ -8,7 +8,7 @@ from gradwire_server.serving.lifecycle import Lifecycle
 
 
 def test_metrics_count_every_call_that_has_ended() -> None:
-    """Though nobody has been told of it yet when the page is asked for."""
+    """Though the observers have not processed it when the page is requested."""
     metrics = Metrics()
     recorder = CallRecorder([metrics.observe])
     recorder.add(CallRecord("Compute", operator="jvp"))

@@ -108,5 +108,5 @@ def test_choices_belong_to_the_executable() -> None:
     ],
 )
 def test_the_operator_is_named(source: Program, name: str) -> None:
-    """By a word of a small vocabulary, which a metric can have as a label."""
+    """By a name from a small set, which can be the label of a metric."""
     assert plan_of(source).planned.operator == name

@@ -1,4 +1,4 @@
-"""Health and reflection, which anybody may call who reaches the port."""
+"""Health and reflection, which every client that reaches the port may call."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_watches_that_come_and_go_are_no_harm() -> None:
 
 
 def test_a_watch_hears_of_each_change_and_of_the_end() -> None:
-    """Of services that aren't known yet, too; a status that stays is not repeated."""
+    """Of unknown services, too; a status that doesn't change is not repeated."""
     with side_server(64) as (health, address, _), own_channel(address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(
             health_pb2.HealthCheckRequest(service="late"), timeout=30

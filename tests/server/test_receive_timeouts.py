@@ -20,7 +20,7 @@ def watchdog() -> Iterator[Watchdog]:
 
 
 def test_a_call_is_cancelled_once_its_time_is_over(watchdog: Watchdog) -> None:
-    """Not before, and once; one whose message has come is not."""
+    """Not before, and once; one whose message has arrived is not."""
     timeouts = ReceiveTimeouts(0.4, watchdog)
     cancelled: list[tuple[str, float]] = []
     late = threading.Event()

@@ -26,7 +26,7 @@ def test_every_record_arrives_once_and_in_order() -> None:
 
 
 def test_observers_are_told_by_themselves() -> None:
-    """Soon, without anybody asking."""
+    """Soon, without a flush."""
     seen: list[CallRecord] = []
     told = CallRecorder([seen.extend])
     told.add(CallRecord("x"))
@@ -35,7 +35,7 @@ def test_observers_are_told_by_themselves() -> None:
 
 
 def test_an_observer_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """The others are told, the failure is logged, and calls go on."""
+    """The others get the records, the failure is logged, and calls go on."""
     seen: list[CallRecord] = []
 
     def fail(records: Sequence[CallRecord]) -> None:
@@ -49,7 +49,7 @@ def test_an_observer_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) -
 
 
 def test_an_observer_that_is_stuck_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when nobody reads the log: records are dropped at a bound, callers never wait."""
+    """As when stderr isn't read: records are dropped at a bound, callers never wait."""
     monkeypatch.setattr(journal, "_MANY", 10)
     monkeypatch.setattr(journal, "_TOO_MANY", 50)
     released, seen = threading.Event(), []
@@ -71,7 +71,7 @@ def test_an_observer_that_is_stuck_holds_nobody(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_observer_that_is_stuck_holds_neither_a_flush_nor_the_end() -> None:
-    """They wait for as long as they are told to, and what can be told is told later."""
+    """They wait no longer than their timeout, and the records are processed later."""
     released, seen = threading.Event(), []
 
     def stuck(records: Sequence[CallRecord]) -> None:
@@ -91,7 +91,7 @@ def test_an_observer_that_is_stuck_holds_neither_a_flush_nor_the_end() -> None:
 
 
 def test_callers_never_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if the thread falls behind: it is hurried."""
+    """Also if the thread falls behind: then it is woken early."""
     monkeypatch.setattr(journal, "_MANY", 10)
     monkeypatch.setattr(journal, "_PERIOD_SECONDS", 60)
     seen: list[str] = []
@@ -129,7 +129,7 @@ def test_a_flush_tells_of_what_came_during_another_round() -> None:
 
 
 def test_observers_may_come_later() -> None:
-    """After those that there are, in their order; they are told of what ends from then on."""
+    """After the present ones, in their order; they get the calls that end from then on."""
     seen: list[str] = []
     told = CallRecorder([lambda records: seen.append("first")])
     told.add(CallRecord("before"))

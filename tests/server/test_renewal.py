@@ -68,7 +68,7 @@ def test_what_cannot_be_read_changes_nothing(path: Path, caplog: pytest.LogCaptu
 
 
 def test_a_change_while_it_is_read_is_seen(path: Path) -> None:
-    """What was read from files of different ages never counts."""
+    """Files of different versions are never used together."""
     values = iter([lambda: path.write_text("222"), lambda: path.write_text("3333"), lambda: None])
 
     def read() -> int:
@@ -89,7 +89,7 @@ def test_the_first_version_must_be_good(path: Path) -> None:
 
 
 def test_files_are_looked_at_once_a_second(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many ask."""
+    """However many threads ask."""
     monkeypatch.setattr(renewal, "PERIOD_SECONDS", 3600.0)
     renewed = Renewed([str(path)], _reader(path))
     path.write_text("22")
@@ -97,7 +97,7 @@ def test_files_are_looked_at_once_a_second(path: Path, monkeypatch: pytest.Monke
 
 
 def test_nobody_waits_for_another_who_reads(path: Path) -> None:
-    """Who asks meanwhile gets what was there before."""
+    """Threads that ask meanwhile get the old content."""
     reading, go_on = threading.Event(), threading.Event()
 
     def read() -> int:

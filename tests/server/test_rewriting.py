@@ -1,4 +1,4 @@
-"""Programs that are written anew before they are lowered."""
+"""Programs that are rewritten before they are lowered."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ KEPT: dict[str, tuple[Callable[..., Any], Sequence[Any]]] = {
 def test_everything_else_stays_as_it_is(
     write: Callable[..., Any], arguments: Sequence[Any]
 ) -> None:
-    """The very same program comes back."""
+    """The same object is returned."""
     typed = program(write, *arguments)
     assert rewrite_program(typed) is typed
 
@@ -170,7 +170,7 @@ def test_a_root_that_becomes_complex_is_followed_no_further() -> None:
 
 
 def test_only_what_is_needed_is_added() -> None:
-    """A root that is used for something else stays, and nothing is computed in vain."""
+    """A root that is used for something else stays, and no unused node is added."""
     typed = program(lambda z: [op("abs", z) ** 2, op("exp", op("abs", z)) * 2.0], Z)
     new = rewrite_program(typed)
     assert sorted(ops_of(new)) == sorted(

@@ -242,3 +242,23 @@ def test_without_a_queue_nobody_is_refused() -> None:
         two_turns(places, clock, 100.0)
     places.take(Deadline(0.001), "")
     places.give_back()
+
+
+def test_a_caller_with_many_calls_delays_no_other() -> None:
+    """The next place goes to the caller who has the fewest, whoever came first."""
+    places = Places(2, 10, "x")
+    for _ in range(2):
+        places.take(Deadline(0), "", "greedy")
+    with ThreadPoolExecutor(3) as pool:
+        greedy = pool.submit(places.take, Deadline(30), "", "greedy")
+        assert eventually(lambda: places.waiting == 1)
+        other = pool.submit(places.take, Deadline(30), "", "other")
+        assert eventually(lambda: places.waiting == 2)
+        places.give_back("greedy")
+        other.result(10)
+        assert not greedy.done()
+        places.give_back("greedy")
+        greedy.result(10)
+    for caller in ("greedy", "other"):
+        places.give_back(caller)
+    assert places.taken == 0

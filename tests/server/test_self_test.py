@@ -14,7 +14,7 @@ from serving import settings_in
 
 
 def test_this_installation_is_right() -> None:
-    """The checks pass where the other tests are to mean something."""
+    """The checks pass on this machine, or the other tests would mean nothing."""
     run_self_test(CompilerInProcess.compile_program)
     assert len(CHECKS) >= 6
 
@@ -54,7 +54,7 @@ def _crash() -> None:
 
 
 def test_a_check_that_crashes_is_not_called_a_wrong_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever reads it looks for the cause, and not for a miscompilation."""
+    """Its text leads to the cause, and not to a miscompilation."""
     monkeypatch.setattr(selftest, "CHECKS", (_crash,))
     run_self_test.cache_clear()
     try:

@@ -212,7 +212,7 @@ def test_the_context_may_hold_what_it_likes(stub: Stub) -> None:
 
 @pytest.mark.parametrize("method", ["Prepare", "Compute", "GetServerInfo"])
 def test_bytes_that_are_no_request_are_refused(app: App, method: str) -> None:
-    """With an error of ours, and the process lives."""
+    """With an error of ours, and the process goes on."""
     with grpc.insecure_channel(app.address) as channel:
         call = channel.unary_unary(f"/gradwire.v1.DerivativeService/{method}")
         for data in (b"\x0a\xff", b"\x0a\x02\x0a\x05", b"\xff" * 100):
@@ -234,7 +234,7 @@ def test_a_call_id_comes_back(stub: Stub) -> None:
 
 
 def test_prepare_answers_in_time(app: App, stub: Stub) -> None:
-    """With when to ask again, as long as it compiles; then with the plan."""
+    """With the time to ask again, while it compiles; then with the plan."""
     source = program(function([vector(3)], node("exp", [0], 1), results=[1]))
     request = prepare_request(source)
     request.max_wait.nanos = 10**7
@@ -254,7 +254,7 @@ def test_prepare_answers_in_time(app: App, stub: Stub) -> None:
 
 
 def test_a_compile_outlives_its_caller(app: App, stub: Stub) -> None:
-    """Whose deadline passes, and whoever asks next finds the plan."""
+    """Its deadline passes, and the next caller finds the plan."""
     source = program(function([vector(3)], node("expm1", [0], 1), results=[1]))
     assert eventually(lambda: app.compile_pool.busy == app.compile_pool.waiting == 0)
     before = app.plans.counts.compiled
@@ -274,7 +274,7 @@ def test_a_compile_outlives_its_caller(app: App, stub: Stub) -> None:
 
 
 def test_a_caller_who_hangs_up_frees_his_thread(app: App, stub: Stub) -> None:
-    """Although his program isn't compiled yet."""
+    """Although its program isn't compiled yet."""
     source = program(function([vector(3)], node("log1p", [0], 1), results=[1]))
     with compilers_blocked(app):
         call = stub.Prepare.future(prepare_request(source))
@@ -376,7 +376,7 @@ def test_bytes_in_flight_are_bounded(tmp_path: Path) -> None:
 
 
 def test_calls_are_bounded(tmp_path: Path) -> None:
-    """One over the bound is told when to come again; those at it are served."""
+    """One over the bound gets a time to retry; those at it are served."""
     with serving(tmp_path, max_calls=2) as (app, stub), compilers_blocked(app) as release:
         futures = [stub.Prepare.future(prepare_request(SIN)) for _ in range(2)]
         assert eventually(lambda: app.lifecycle.calls == 2)
@@ -454,7 +454,7 @@ def test_runs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_call_without_a_deadline_gets_one(tmp_path: Path) -> None:
-    """Nobody keeps a thread for ever; the error is the server's own."""
+    """No call keeps a thread for ever; the error is the server's own."""
     bounds = {"default_prepare_seconds": 1, "default_compute_seconds": 1}
     with serving(tmp_path, **bounds) as (app, stub), compilers_blocked(app):
         for call, request in ((stub.Prepare, prepare_request(SIN)), (stub.Compute, inline(SIN, X))):

@@ -33,7 +33,7 @@ def echo(data: bytes, context: grpc.ServicerContext) -> bytes:
 
 
 class Blocking:
-    """Answers when it is told to, with the name of its thread."""
+    """Answers when it is released, with the name of its thread."""
 
     def __init__(self) -> None:
         self.begun = threading.Semaphore(0)
@@ -61,7 +61,7 @@ class Pools:
         receive_seconds: float = 60.0,
         wait: float = 0.0,
     ) -> None:
-        """Makes a pool that takes so many calls."""
+        """Makes a pool that accepts this many calls."""
         admission = Admission(Bound(f"max_{name}", most, most), {}, {})
         self.pools.append(
             ServicePool(
@@ -99,7 +99,7 @@ def do(channel: grpc.Channel, name: str) -> grpc.UnaryUnaryMultiCallable[bytes, 
 
 
 def test_services_of_a_pool_share_its_bound_and_its_threads() -> None:
-    """At the bound both are served, one over it is refused and noted; then there is room again."""
+    """At the bound both are served, one over it is refused and noted; then one place is free."""
     pools, blocking = Pools(), Blocking()
     pools.add("both", [service("A", blocking), service("B", blocking)], most=2, wait=7.0)
     with pools.serving() as channel:
@@ -133,7 +133,7 @@ def test_pools_take_nothing_from_each_other() -> None:
 
 
 def test_a_method_of_none_is_unknown() -> None:
-    """As gRPC says it; no place is lost by that."""
+    """With gRPC's own status, and no place is lost."""
     pools = Pools()
     pools.add("one", [service("A", echo)], most=1)
     with pools.serving() as channel:

@@ -55,7 +55,7 @@ def test_a_number_is_read_from_flag_and_environment(owner: type, name: str, kind
 
 @pytest.mark.parametrize(("owner", "name", "kind"), NUMBERS)
 def test_a_number_has_a_least_value(owner: type, name: str, kind: str) -> None:
-    """It may be that, and no less; not-a-number is less than anything."""
+    """It may be that, and no less; not-a-number is refused, too."""
     flag = "--" + name.replace("_", "-")
     least = 0 if name in ("grace", "drain_delay", "max_device_bytes") else 1
     assert _get(parse_settings([flag, str(least)], {}), owner, name) == least
@@ -120,7 +120,7 @@ def test_the_network_is_served_only_on_demand(address: str) -> None:
     ],
 )
 def test_parts_of_tls_come_together(values: dict[str, str], text: str) -> None:
-    """Nobody serves in the open who has named a certificate; empty is not there."""
+    """A server with a certificate never serves in plaintext; an empty value counts as none."""
     with pytest.raises(SettingsError) as caught:
         Settings(**values)
     assert str(caught.value).startswith(text)
@@ -133,7 +133,7 @@ def test_parts_of_tls_come_together(values: dict[str, str], text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "in_the_open"),
+    ("values", "is_plaintext"),
     [
         ({"listen": "127.0.0.1:1"}, False),
         ({"listen": "unix:/s"}, False),
@@ -141,15 +141,15 @@ def test_parts_of_tls_come_together(values: dict[str, str], text: str) -> None:
         ({"listen": "10.0.0.1:1", "tls_cert": "c", "tls_key": "k"}, False),
     ],
 )
-def test_it_is_known_who_can_read_along(values: dict[str, Any], in_the_open: bool) -> None:
-    """Others can, on a network without TLS."""
-    assert Settings(**values).listens_in_the_open is in_the_open
+def test_plaintext_on_a_network_is_known(values: dict[str, Any], is_plaintext: bool) -> None:
+    """It is there without TLS, except on loopback and on a Unix socket."""
+    assert Settings(**values).uses_plaintext_network is is_plaintext
 
 
 @pytest.mark.parametrize("address", ["", "8701", ":8701", "localhost", "localhost:x", "::1:80",
                                      "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:²"])  # fmt: skip
 def test_malformed_addresses_are_refused(address: str) -> None:
-    """The message repeats what was given."""
+    """The message repeats the value."""
     with pytest.raises(SettingsError, match="`listen` must be HOST:PORT or unix:PATH"):
         Settings(listen=address)
 
@@ -169,7 +169,7 @@ def test_metrics_are_served_by_http() -> None:
 
 
 def test_an_embedded_server_has_no_metrics_unless_asked() -> None:
-    """Two programs on one machine must not fight for a port."""
+    """Two programs on one machine must not need the same port."""
     assert parse_settings(["--embedded"], {}).metrics == OFF
     assert parse_settings([], {"GRADWIRE_SERVER_EMBEDDED": "true"}).metrics == OFF
     assert parse_settings(["--embedded", "--metrics", "[::1]:0"], {}).metrics == "[::1]:0"
@@ -198,7 +198,7 @@ def test_unknown_flags_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_variables_that_are_no_setting_are_found() -> None:
-    """By their prefix: a slip of the pen would otherwise be a bound that isn't there."""
+    """By their prefix: a misspelled bound would otherwise silently not hold."""
     environment = {
         "GRADWIRE_SERVER_MAX_PLNS": "3", "GRADWIRE_SERVER_MAX_PLANS": "3", "GRADWIRE_TARGET": "x",
     }  # fmt: skip

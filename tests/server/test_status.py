@@ -64,7 +64,7 @@ def test_retryable_errors_say_when(reason: Reason) -> None:
     ("expected", "least", "most"), [(0.01, 0.1, 0.1), (2.0, 2.0, 3.0), (1e9, 10.0, 10.0)]
 )
 def test_a_long_queue_puts_retries_off(expected: float, least: float, most: float) -> None:
-    """By as much as is expected and up to half more, so that not all come at once; to a bound."""
+    """By as much as is expected and up to half more, so that not all retry at once; to a bound."""
     delays = set()
     for _ in range(20):
         status, _ = describe(OverloadedError("full", retry_after=expected), "call")
@@ -98,7 +98,7 @@ def test_every_exception_has_a_status(kind: type[GradwireError]) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_faults_of_the_server_stay_in_its_log(error: Exception) -> None:
-    """A caller is told the call's id, and nothing of the cause."""
+    """A caller gets the call's id, and nothing of the cause."""
     status, detail = describe(error, "call")
     assert status.code == code_pb2.INTERNAL
     assert detail.reason == Reason.ERROR_REASON_INTERNAL

@@ -51,7 +51,7 @@ def test_nobody_else_may_look(folder: Path) -> None:
 def test_a_directory_that_was_open_to_others_is_closed(
     folder: Path, mode: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As Kubernetes leaves it; a file in it that others could write is not read."""
+    """As Kubernetes mounts it; a file in it that others could write is not read."""
     store = Store(folder, MANY)
     store.write(b"kept", b"value")
     kept = _file(folder)
@@ -60,13 +60,13 @@ def test_a_directory_that_was_open_to_others_is_closed(
     folder.chmod(mode)
     store = Store(folder, MANY)
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert "was open to others" in caplog.text
+    assert "others could access" in caplog.text
     assert (store.read(b"kept"), store.read(b"opened")) == (b"value", None)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
 def test_a_directory_of_another_user_is_refused(folder: Path) -> None:
-    """Who can write to it can run code in the server; nor is a link followed."""
+    """A user who can write to it can run code in the server; nor is a link followed."""
     folder.mkdir(parents=True, mode=0o700)
     os.chown(folder, 12345, -1)
     with pytest.raises(StoreError, match=rf"user 0 alone; got {folder} of user 12345"):
@@ -117,7 +117,7 @@ def _flip(position: int) -> Callable[[Path], None]:
 def test_a_damaged_file_is_ignored_and_removed(
     folder: Path, damage: Callable[[Path], None]
 ) -> None:
-    """Its bytes are code: not one of them may differ."""
+    """Its bytes are code: none of them may differ."""
     store = Store(folder, MANY)
     store.write(b"key", b"value")
     damage(_file(folder))
@@ -151,7 +151,7 @@ def test_a_file_that_others_can_write_is_not_read(folder: Path) -> None:
 
 
 def test_the_bytes_are_bounded(folder: Path) -> None:
-    """At the bound all stay; one byte less, and what was used longest ago goes."""
+    """At the bound all stay; one byte less, and what was used longest ago is removed."""
     probe = Store(folder, MANY)
     probe.write(b"0", b"x" * 100)
     size = _file(folder).stat().st_size
@@ -169,7 +169,7 @@ def test_the_bytes_are_bounded(folder: Path) -> None:
 
 
 def test_what_does_not_fit_is_not_kept(folder: Path) -> None:
-    """And drives nothing else out."""
+    """And nothing else is removed for it."""
     Store(folder, 200).write(b"small", b"x")
     Store(folder, 200).write(b"large", b"x" * 200)
     assert Store(folder, 200).read(b"small") == b"x"

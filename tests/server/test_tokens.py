@@ -29,7 +29,7 @@ def test_tokens_have_a_form(tmp_path: Path, content: str) -> None:
 
 
 def test_the_number_of_tokens_is_bounded(tmp_path: Path) -> None:
-    """Each call is compared with all; none would be a server that nobody can call."""
+    """Each call is compared with all; with none no client could call the server."""
     tokens = [f"token-number-{number:05}" for number in range(MAX_TOKENS + 1)]
     path = write_tokens(tmp_path / "tokens", *tokens[:-1])
     assert len(read_tokens("t", str(path))) == MAX_TOKENS
@@ -45,7 +45,18 @@ def test_the_number_of_tokens_is_bounded(tmp_path: Path) -> None:
 def test_sixteen_characters_and_windows_lines_are_fine(tmp_path: Path) -> None:
     """White space around a token doesn't belong to it."""
     path = _write(tmp_path / "tokens", b"  0123456789abcde~\r\n\r\n!123456789abcdef\r\n")
-    assert read_tokens("t", path) == (b"0123456789abcde~", b"!123456789abcdef")
+    assert list(read_tokens("t", path)) == [b"0123456789abcde~", b"!123456789abcdef"]
+
+
+def test_a_token_may_have_a_name(tmp_path: Path) -> None:
+    """Several may have one; a token without gets a name that is not the token."""
+    lines = b"alice:0123456789abcdef\nalice:fedcba9876543210\n!23456789abcdef:0123\n"
+    first, second, other = read_tokens("t", _write(tmp_path / "tokens", lines)).items()
+    assert (first, second) == ((b"0123456789abcdef", "alice"), (b"fedcba9876543210", "alice"))
+    assert other[0] == b"!23456789abcdef:0123"
+    assert other[1] not in other[0].decode()
+    with pytest.raises(CredentialFileError, match=r"`t` must hold tokens of at least 16.*line 1"):
+        read_tokens("t", _write(tmp_path / "tokens", b"alice:0123456789abcde\n"))
 
 
 @pytest.mark.parametrize(
@@ -65,3 +76,9 @@ def test_a_token_is_compared(value: str, problem: str) -> None:
     """With all that are known, whole."""
     assert find_problem([("x", "y"), ("authorization", value)], (b"xyz", b"abc")) == problem
     assert find_problem([("x", value)], (b"xyz", b"abc")) == "no token"
+
+
+def test_two_tokens_are_refused() -> None:
+    """A proxy may have looked at the one, and this server would look at the other."""
+    twice = [("authorization", "Bearer abc")] * 2
+    assert find_problem(twice, (b"abc",)) == "more than one entry"

@@ -76,7 +76,7 @@ def test_stages_are_spans_inside_that_of_the_call() -> None:
 
 
 def test_the_span_of_a_call_belongs_to_its_caller() -> None:
-    """It says which call it is; the record learns its trace, for the log."""
+    """It identifies the call; the record gets its trace, for the log."""
     record = _record(rows=3, attempt=2, operator="grad", client="me/1", plan_id="p")
     call = _spans_of(record)[-1]
     assert (call.name, call.kind) == ("a.Service/Compute", SpanKind.SERVER)
@@ -105,7 +105,7 @@ def test_the_span_of_a_call_belongs_to_its_caller() -> None:
 def test_only_faults_of_the_server_are_errors_of_its_span(
     status: str, expected: StatusCode
 ) -> None:
-    """What its caller did wrong is told by the attributes alone."""
+    """An error of the caller is only in the attributes."""
     call = _spans_of(_record(status=status, reason="A_REASON"))[-1]
     assert call.status.status_code is expected
     assert call.attributes["error.type"] == call.attributes["rpc.response.status_code"] == status
@@ -113,7 +113,7 @@ def test_only_faults_of_the_server_are_errors_of_its_span(
 
 
 def test_a_caller_that_is_not_sampled_has_no_spans() -> None:
-    """Its trace is known all the same; a caller without a trace starts one."""
+    """Its trace is recorded all the same; for a caller without a trace one is started."""
     header = {"traceparent": SAMPLED["traceparent"][:-1] + "0"}
     unsampled = CallRecord("Compute", call_id="c", parent=header)
     assert _spans_of(unsampled) == []
@@ -130,7 +130,7 @@ def test_a_call_that_is_refused_unread_has_no_spans() -> None:
 
 
 def test_a_broken_header_starts_a_new_trace() -> None:
-    """It is a caller's; it harms nothing."""
+    """It is the caller's, and the call succeeds."""
     (span,) = _spans_of(CallRecord("Compute", call_id="c", parent={"traceparent": "x" * 5000}))
     assert span.parent is None
 
@@ -186,7 +186,7 @@ def test_a_collector_that_is_not_there_holds_nobody(
 def test_without_an_order_there_are_no_traces(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The endpoint is one; OpenTelemetry's own switches are heeded."""
+    """The endpoint is one; OpenTelemetry's own switches are obeyed."""
     if variables:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     for name, value in variables.items():
@@ -222,7 +222,7 @@ def test_a_wrong_variable_is_only_warned_about(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What OpenTelemetry makes of it is in the log, and the server serves."""
+    """OpenTelemetry's error is in the log, and the server serves."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
     assert open_spans("a.Service", "me") is None

@@ -1,4 +1,4 @@
-"""Programs recorded by one server and prepared by the next, before it takes calls."""
+"""Programs recorded by one server and prepared by the next, before it accepts calls."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_new_server_compiles_nothing_for_its_first_calls(tmp_path: Path, recor
 
 
 def test_a_record_holds_no_input_and_no_name(records: Path) -> None:
-    """It is the caller's program; who called, and with what, is left out."""
+    """It is the caller's program; the caller and the inputs are left out."""
     for path in records.iterdir():
         request = pb.PrepareRequest.FromString(path.read_bytes())
         assert not request.HasField("context")
@@ -119,7 +119,7 @@ def test_a_program_that_fails_is_not_recorded(tmp_path: Path) -> None:
 
 
 def test_calls_are_refused_until_all_is_ready(tmp_path: Path, records: Path) -> None:
-    """Meanwhile the server lives, isn't ready, and says so on each way of asking."""
+    """Meanwhile the server is alive, isn't ready, and each of its probes says so."""
     app = build(settings_in(tmp_path, warm_dir=str(records), metrics="127.0.0.1:0"))
     with compilers_blocked(app) as release, _starting(app):
         assert eventually(lambda: bool(app.address))
@@ -197,7 +197,7 @@ def test_records_may_be_links(tmp_path: Path, records: Path) -> None:
 
 
 def test_recording_and_warming_may_share_a_directory(tmp_path: Path, records: Path) -> None:
-    """A server that restarts keeps what the last one knew, and adds to it."""
+    """A server that restarts keeps what the last one recorded, and adds to it."""
     before = {path.name: path.read_bytes() for path in records.iterdir()}
     with serving(tmp_path, warm_dir=str(records), record_dir=str(records)) as (_, stub):
         assert {path.name: path.read_bytes() for path in records.iterdir()} == before
@@ -206,7 +206,7 @@ def test_recording_and_warming_may_share_a_directory(tmp_path: Path, records: Pa
 
 
 def test_a_damaged_record_is_written_anew(tmp_path: Path) -> None:
-    """It would else be lost for good."""
+    """Otherwise it would be lost for ever."""
     recorder = ProgramRecorder(_in(tmp_path))
     recorder.add(b"program", "highest", NO_BATCH)
     (path,) = tmp_path.iterdir()
@@ -258,7 +258,7 @@ def test_a_full_disk_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixt
 
 
 def test_a_directory_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
-    """It was asked for: the server doesn't start without it."""
+    """It was set explicitly: the server doesn't start without it."""
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StartError, match="`record_dir` can't be used"):
         build(settings_in(tmp_path, record_dir=str(tmp_path / "file")))

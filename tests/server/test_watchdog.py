@@ -73,7 +73,7 @@ def test_one_may_come_late(watchdog: Watchdog) -> None:
 
 
 def test_nothing_is_called_after_the_stop(watchdog: Watchdog) -> None:
-    """A call that is under way is waited for, and none follows."""
+    """It waits for a call in progress, and none follows."""
     begun, release = threading.Event(), threading.Event()
     calls = []
 

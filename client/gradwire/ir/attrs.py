@@ -1,4 +1,4 @@
-"""Attributes to messages, with their kinds from the opset's table."""
+"""Writes attributes to messages, with their kinds from the opset's table."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MEMBERS: dict[type, Kind] = {
 
 
 def kind_in_table(op: str, name: str) -> Kind | None:
-    """Returns the kind of an op's attribute, or None where the table has no such."""
+    """Returns the kind of an op's attribute, or None if the table has no such attribute."""
     entry = OPS.get(op)
     spec = entry.attrs.get(name) if entry is not None else None
     return spec.kind if spec is not None else None

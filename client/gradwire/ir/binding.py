@@ -1,4 +1,4 @@
-"""Fits a node's attributes to what the table says of its op."""
+"""Checks a node's attributes against the table's entry of its op."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs to bytes. Knows the form of a program and none of its rules."""
+"""Writes programs to bytes. It uses the form of a program and none of the language's rules."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gradwire.v1 import function_pb2 as pb
 def encode_program(program: Program) -> bytes:
     """Writes a program. Equal programs give equal bytes.
 
-    Values are never converted: one that isn't of the table's kind travels as
-    what it is, for the reader to refuse.
+    Values are never converted: one that isn't of the table's kind is written
+    as it is, and the reader refuses it.
 
     Raises:
-        InvalidProgramError: a value that has no place on the wire.
+        InvalidProgramError: a value can't be written on the wire.
     """
     message = pb.Program(opset=program.opset, entry=program.entry, mapped=program.mapped)
     for index, function in enumerate(program.functions):

@@ -3,18 +3,18 @@
 What is proved: with x the leaves that are differentiated and carry the batch,
 ∂value[b]/∂x[c] = 0 for all samples b ≠ c. So the walk starts with batch axes on
 these leaves alone. Everything else a function reads, other arguments with a
-batch axis included, is a constant to these derivatives, and may mix as it
-likes: subtracting the batch mean of *another* argument is no coupling in x.
+batch axis included, is a constant to these derivatives, and may mix samples:
+subtracting the batch mean of *another* argument is no coupling in x.
 
 Row b of a value stands for what is computed from row b of x and from anything
 that doesn't depend on x. The rules of the table (``OpDef.batch``) say, for one
 op, that row b of an output reads row b of each input with a batch axis, and
-inputs without one as it likes. Chained from x to the results they give that
+any part of inputs without one. Chained from x to the results they give that
 value[b] reads x[b] alone. Values with no derivative count as constants: those
 of discrete dtypes and those of ops whose derivative is zero at every order, a
 stopped gradient included. By the chain rule nothing flows through them, so a
 choice made from the whole batch (its argmax, say) couples values, but not one
-derivative. Whatever no rule covers counts as mixing: the proof may fail for a
+derivative. An op without a rule counts as mixing: the proof may fail for a
 function that is in fact independent, never succeed for one that is not.
 """
 
@@ -33,7 +33,7 @@ from gradwire.opset.samples import divide_batch
 from gradwire.tensors import TensorType, is_inexact
 
 MAX_VISITS = 100_000
-"""Nodes that one walker looks at: about a second; the default bound on programs is a fifth."""
+"""Nodes that one walker visits: about a second; the default bound on programs is a fifth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Coupling:
 
     Attributes:
         function: The index of the function.
-        node: The index of its first such node, or None if no node is to blame:
+        node: The index of its first such node, or None if no node is the cause:
             a custom rule, or a result that carries the batch on another axis than 0.
         op: The op of that node, or an empty string.
         result: The index of the result that is not proved independent.
@@ -74,10 +74,10 @@ class _Results:
 
 
 class Independence:
-    """Walks the functions of one program; remembers what it has seen."""
+    """Walks the functions of one program; memoises the answers."""
 
     def __init__(self, functions: Sequence[Function], infos: Sequence[FunctionInfo]) -> None:
-        """Looks at ``functions``; ``infos`` may still grow behind those walked."""
+        """Reads ``functions``; entries may be added to ``infos`` after those walked."""
         self._functions = functions
         self._infos = infos
         self._seen: dict[tuple[int, tuple[int | None, ...]], _Results] = {}
@@ -110,7 +110,7 @@ class Independence:
         key = index, axes
         if key not in self._seen:
             if self._functions[index].rules and any(axis is not None for axis in axes):
-                # Derivatives are what the rules say, whatever the nodes do.
+                # The rules define the derivatives, whatever the nodes compute.
                 types = self._infos[index].signature.results
                 self._seen[key] = _Results(
                     tuple(MIXED if is_inexact(t.dtype) else None for t in types),
@@ -150,7 +150,7 @@ class Independence:
         outputs: list[TensorType],
         blamed: list[Origin],
     ) -> list[int | None]:
-        """Returns the axes of a node's outputs; ``blamed`` gets what callees blame."""
+        """Returns the axes of a node's outputs; adds to ``blamed`` what callees report."""
         op = OPS[node.op]
         self._visits += 1
         if all(axis is None for axis in inputs) or op.derivatives is Derivatives.ZERO:
@@ -176,7 +176,7 @@ class Independence:
 
 @dataclass(frozen=True, slots=True)
 class _Callee:
-    """What an operator's rule asks about one function."""
+    """Called by an operator's rule: returns the axes of one function's results."""
 
     walker: Independence
     function: int
@@ -217,7 +217,7 @@ def check_batched_jacobians(functions: Sequence[Function], infos: Sequence[Funct
     """Checks that every ``batched_jacobian`` is of a function that keeps samples apart.
 
     Raises:
-        InvalidProgramError: that can't be proved, and nobody gave their word.
+        InvalidProgramError: that can't be proved, and ``independent`` isn't set.
     """
     walker = Independence(functions, infos)
     for index, function in enumerate(functions):

@@ -1,7 +1,7 @@
 """Infers the type of every value in a program, by the opset's rules.
 
-All with Python integers. What a program may hold and how large it may be, the
-server judges.
+All with Python integers. The server checks what a program may hold and how large
+it may be.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def infer_types(program: Program) -> TypedProgram:
     """Infers the types in a program.
 
     Raises:
-        InvalidProgramError: it doesn't hold together, or an op's rule is broken.
+        InvalidProgramError: it is inconsistent, or an op's rule is broken.
         UnsupportedError: unknown op or opset.
     """
     if program.opset != OPSET_VERSION:
@@ -92,7 +92,7 @@ class FunctionTyper:
     """Types one function while it is read or built, node by node.
 
     Args:
-        index: Its index in the program; callees stand before it.
+        index: Its index in the program; callees come before it.
         infos: The types in the functions before it.
     """
 
@@ -106,7 +106,7 @@ class FunctionTyper:
         """Gives an id its type.
 
         Raises:
-            InvalidProgramError: the id is taken or the shape impossible.
+            InvalidProgramError: the id is in use or the shape impossible.
         """
         where = f"functions[{self._index}].{field}"
         located: dict[str, Any] = {"field": where, "function": self._index}

@@ -1,4 +1,4 @@
-"""How float32 matrix products are computed: the words for it, and their numbers on the wire."""
+"""How float32 matrix products are computed: the names of precisions, and their wire values."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Function:
 
     @property
     def rules(self) -> tuple[int, ...]:
-        """The functions that say how it is differentiated; none if it says so itself."""
+        """The functions that define its derivative; none if it has no custom rule."""
         own = () if self.custom_jvp is None else (self.custom_jvp,)
         return own + (self.custom_vjp or ())
 

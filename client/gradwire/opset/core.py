@@ -1,4 +1,4 @@
-"""What an entry of the opset table is. Needs NumPy only; knows no program, no JAX."""
+"""What an entry of the opset table is. Needs NumPy only; it must not import ``ir`` or JAX."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ UNBOUNDED: Final = 1 << 16
 
 
 class Derivatives(StrEnum):
-    """What differentiation makes of an op."""
+    """Which derivatives an op has."""
 
     ANY = "any"
     """Derivatives of every order, almost everywhere."""
     FIRST = "first"
     """First derivatives only."""
     ZERO = "zero"
-    """Zero: the op is constant between its jumps, or its result is discrete."""
+    """Zero: the op is piecewise constant, or its result is discrete."""
     NONE = "none"
     """Refused."""
 
@@ -130,7 +130,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One use of an op, as its rules see it.
+    """One use of an op, as its rules receive it.
 
     Attributes:
         inputs: The operands' types.
@@ -150,18 +150,18 @@ CalleeAxes = Callable[[Axes], Axes]
 """Given the batch axes of a function's parameters, those of its results."""
 OperatorBatchRule = Callable[[Call, Axes, Sequence[CalleeAxes]], Axes]
 Facts = Sequence[Any]
-"""Something known of each of several values, such as what they depend on."""
+"""A fact about each of several values, such as what it depends on."""
 CalleeFacts = Callable[[Facts], Facts]
 """Given the facts about a function's parameters, those about its results."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
-    """How facts about values add up.
+    """How facts about values combine.
 
     Attributes:
-        nothing: The fact about a value of which there is nothing to say.
-        join: Of two facts about one value makes the one that holds both.
+        nothing: The fact about a value about which nothing is known.
+        join: Combines two facts about one value.
     """
 
     nothing: Any
@@ -178,7 +178,7 @@ class Runs:
 
     Attributes:
         trips: The greatest number of runs one after the other.
-        kept: Of how many of them a reverse sweep keeps the intermediates.
+        kept: The number of runs whose intermediates a reverse sweep keeps.
         recomputed: Whether it keeps their operands only.
         unrolled: How many copies of the function are written out.
     """
@@ -194,7 +194,7 @@ ONE_RUN: Final = Runs()
 
 @dataclass(frozen=True, slots=True)
 class OpDef:
-    """One op: everything that is known of it without JAX.
+    """One op: everything about it that doesn't need JAX.
 
     Attributes:
         name: Its name on the wire.
@@ -202,7 +202,7 @@ class OpDef:
         infer: The types of its outputs; raises ``InvalidProgramError``.
         arity: The least and the greatest number of inputs.
         attrs: Its attributes by name.
-        derivatives: What differentiation makes of it.
+        derivatives: Which derivatives it has.
         batch: Where the batch axis of each output is, given that of each input
             (None: the value doesn't depend on the batch); ``MIXED`` where
             samples may depend on each other. Without a rule every output is
@@ -211,17 +211,18 @@ class OpDef:
         num_functions: How many functions a node of it uses, or the least and
             the greatest number.
         operator_batch: The batch rule of an op with functions, in place of
-            ``batch``: it may ask what each function makes of given axes. Unlike
-            ``batch`` it also meets ``MIXED`` inputs.
+            ``batch``: it may query the result axes of each function for given axes.
+            Unlike ``batch`` it is also called for ``MIXED`` inputs.
         sweeps: The direction of each differentiation that it applies to its
-            functions, the outermost first; a rule where the attributes say, which
-            returns ``auto`` where they leave it open. See ``sweeps_of``.
-        flow: How values go through an op that runs functions and does not
-            differentiate them; without it every operand may go everywhere.
+            functions, the outermost first; a function of the attributes where it
+            depends on them, which returns ``auto`` where they leave it open. See
+            ``sweeps_of``.
+        flow: How values pass through an op that runs functions and does not
+            differentiate them; without it every operand may reach every result.
         runs: How often it runs its functions. See ``runs_of``.
         own_rule: Whether its lowering depends on a custom rule of JAX's, which
-            is lost in some uses within loops; a rule where the call says. See
-            ``has_own_rule`` and ``is_lost``.
+            is lost in some uses within loops; a function of the call where it
+            depends on that. See ``has_own_rule`` and ``is_lost``.
         irreversible: Why no reverse sweep can pass, and what to do, or None.
         copies: How many copies of a function's intermediates are alive at once
             while the op runs it, at least; for the bound on the largest intermediate.
@@ -234,24 +235,25 @@ class OpDef:
         window_elements: How many elements its windows read, all together.
         operands: The names of its inputs for the reference, such as ``x, y``;
             ``...`` after a name that repeats, brackets around what may be left out.
-        dtypes: The class of dtypes it works in, as ``DTYPE_CLASSES`` has it; what
-            its attributes and positions must be besides is the rule's to say.
+        dtypes: The class of dtypes it works in, one of ``DTYPE_CLASSES``; its rule
+            checks attributes and positions besides.
         domain: For which operands a special function is computed; outside of
             them it is NaN, or infinite where ``doc`` says so.
         accuracy: The errors in float64 of its value and of its derivatives to
             order 3 there, relative to themselves or to what one such change
             of an operand does to them, whichever is greater.
         view: Whether its results share memory with its first operand in NumPy,
-            so that neither may be changed in place, because the other would
-            have to follow; a rule where the call says. See ``is_view``.
+            so that neither may be changed in place, because the other would have
+            to change too; a function of the call where it depends on that. See
+            ``is_view``.
         ufuncs: The elementwise ufuncs of NumPy and SciPy, by full name, that are
             this op once their operands have the dtypes of a loop of theirs.
         ufunc_method: The method of a NumPy ufunc that it is along an axis or at
             a subscript, such as ``add.reduce``; or nothing.
         own_dtype: The operands, by position, that `gw.ops` leaves in their own
             dtype; it converts the others to a common one.
-        many_outputs: Whether it has as many outputs as its operands and
-            attributes say, be it one.
+        many_outputs: Whether its number of outputs depends on its operands and
+            attributes, even where that is one.
     """
 
     name: str
@@ -311,7 +313,7 @@ class OpDef:
 
 
 def fail(message: str) -> InvalidProgramError:
-    """Makes the error of a rule; whoever knows the node adds where it stands."""
+    """Makes the error of a rule; the code that handles the node adds its place."""
     return InvalidProgramError(message)
 
 

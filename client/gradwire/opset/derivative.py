@@ -1,7 +1,7 @@
 """The operator family: ops that run, map and differentiate functions.
 
 The operands of an operator are captured values (``num_captures``), then the
-function's arguments, then what the operator itself takes, such as tangents.
+function's arguments, then operands of the operator itself, such as tangents.
 Its outputs are the function's values, then the derivatives (for each value,
 for each leaf of ``wrt``), then the function's aux results.
 """
@@ -80,7 +80,9 @@ def _operator(
 
 _MAPPED = AttrSpec(Kind.INTS, "1 for each operand that carries the mapped axis on axis 0, else 0")
 _INDEPENDENT = AttrSpec(
-    Kind.BOOL, "the caller's word that samples don't mix, where that can't be proved", False
+    Kind.BOOL,
+    "whether the caller guarantees that samples don't mix, if that can't be proved",
+    False,
 )
 
 OPS = (

@@ -4,7 +4,7 @@ A function keeps samples apart in a result whose batch axis is k if row b of
 the result (counted along k) reads row b alone of every parameter that has a
 batch axis. Then ∂result[b]/∂parameter[c] = 0 for b ≠ c, at every value of the
 parameters, and ∂result[b]/∂anything reads row b alone as well. Every rule
-below follows from these two sentences; what doesn't is ``MIXED``.
+below follows from these two sentences; everything else is ``MIXED``.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ Axis = int | None
 
 
 def call(call: Call, axes: Axes, callees: Sequence[CalleeAxes]) -> Axes:
-    """A call: what the function says."""
+    """A call: the answer of the function."""
     return callees[0](axes)
 
 
 def vmap(call: Call, axes: Axes, callees: Sequence[CalleeAxes]) -> Axes:
     """A map: over the batch itself, or over another axis.
 
-    If the mapped axis of an operand is its batch axis, copy b reads row b, and
-    that is all there is to show, provided no operand has its batch elsewhere.
+    If the mapped axis of an operand is its batch axis, copy b reads row b, which
+    is sufficient if no operand has its batch on another axis.
     """
     flags = check_flags(call.attrs["mapped"], len(call.inputs))
     num_results = len(call.functions[0].results)
@@ -42,7 +42,7 @@ def vmap(call: Call, axes: Axes, callees: Sequence[CalleeAxes]) -> Axes:
 
 
 def jvp(call: Call, axes: Axes, callees: Sequence[CalleeAxes]) -> Axes:
-    """Row b of J·t is Σ ∂f[b]/∂x[b] t[b]: a tangent must lie as its leaf does."""
+    """Row b of J·t is Σ ∂f[b]/∂x[b] t[b]: a tangent must have its leaf's batch axis."""
     layout, params, tangents = _divide(call, axes)
     joined = list(params)
     for position, tangent in zip(layout.positions, tangents, strict=True):
@@ -55,9 +55,9 @@ def jvp(call: Call, axes: Axes, callees: Sequence[CalleeAxes]) -> Axes:
 def vjp(call: Call, axes: Axes, callees: Sequence[CalleeAxes]) -> Axes:
     """Row b of uᵀJ is u[b] ∂f[b]/∂x[b] for a leaf with a batch axis.
 
-    A leaf without one gathers all rows, unless the function would keep samples
-    apart if the leaf had a batch axis: then rows of the leaf meet only their
-    own rows of the results.
+    A leaf without one sums over all rows, unless the function would keep samples
+    apart if the leaf had a batch axis: then rows of the leaf affect only the
+    same rows of the results.
     """
     layout, params, cotangents = _divide(call, axes)
     return _pull(call, layout, params, cotangents, callees[0])
@@ -95,7 +95,7 @@ def laplacian(call: Call, axes: Axes, callees: Sequence[CalleeAxes]) -> Axes:
 
 
 def hvp(call: Call, axes: Axes, callees: Sequence[CalleeAxes]) -> Axes:
-    """A scalar has no rows: apart only from what it doesn't read at all."""
+    """A scalar has no rows: the products are ``MIXED`` as soon as it reads a batch."""
     layout, params, tangents = _divide(call, axes)
     joined = list(params)
     for position, tangent in zip(layout.positions, tangents, strict=True):
@@ -122,7 +122,7 @@ def trace_estimate(call: Call, axes: Axes, callees: Sequence[CalleeAxes]) -> Axe
 
 
 def diagonal_estimate(call: Call, axes: Axes, callees: Sequence[CalleeAxes]) -> Axes:
-    """Row b of v ⊙ Jv reads row b of f; of a Hessian's diagonal nothing is known."""
+    """Row b of v ⊙ Jv reads row b of f; for a Hessian's diagonal nothing is proved."""
     layout, params, extras = _divide(call, axes)
     values, aux = _split(layout, callees[0](params))
     if call.attrs["operator"] == "hessian" or any(axis is not None for axis in extras):
@@ -177,7 +177,7 @@ def _aligned_axis(
     cotangents: Sequence[Axis],
     f: CalleeAxes,
 ) -> Axis:
-    """Returns the axis along which a leaf without a batch axis lies as one would."""
+    """Returns the axis that would be a leaf's batch axis, for a leaf without one."""
     lengths = {
         operand.shape[where]
         for operand, where in zip(call.inputs, [*params, *cotangents], strict=False)
@@ -195,7 +195,7 @@ def _aligned_axis(
 
 
 def _agree(values: Sequence[Axis], cotangents: Sequence[Axis]) -> bool:
-    """Says whether each cotangent lies as its value, as far as the value depends at all."""
+    """Says whether no cotangent has another batch axis than its value, if that has one."""
     return all(
         value is None or (value != MIXED and cotangent in (None, value))
         for value, cotangent in zip(values, cotangents, strict=True)

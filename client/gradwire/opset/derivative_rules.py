@@ -155,7 +155,7 @@ def infer_batched_jacobian(call: Call) -> Types:
 
 
 def batched_jacobian_sweeps(call: Call) -> tuple[str, ...]:
-    """Returns the direction of the sweeps; reverse if either kind of leaves needs that."""
+    """Returns the direction of the sweeps; reverse if either kind of leaves requires it."""
     batched = divide_batch(divide(call.functions[0], call.attrs), call.attrs)
     offered = [sample_modes(batched, call.attrs)] if batched.leaves else []
     offered += [parameter_modes(batched, call.attrs)] if batched.parameters else []
@@ -164,7 +164,7 @@ def batched_jacobian_sweeps(call: Call) -> tuple[str, ...]:
 
 
 def batched_jacobian_copies(call: Call) -> int:
-    """Returns one copy for each sweep that is alive; a sweep serves all samples."""
+    """Returns one copy for each sweep that is alive; a sweep is for all samples."""
     batched = divide_batch(divide(call.functions[0], call.attrs), call.attrs)
     chunk = call.attrs["chunk"]
     copies = [1]

@@ -1,6 +1,6 @@
 """How the operands of a derivative divide, and in which directions it can be taken.
 
-Needs NumPy only; the planner and the lowering read the same answers.
+Needs NumPy only; the planner and the lowering use the same functions.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def chunked(count: int, chunk: int) -> int:
 def jacobian_dtype(value: TensorType, leaf: TensorType) -> Dtype:
     """Returns the dtype of ∂value/∂leaf: that of the value, complex if the leaf is.
 
-    In this way it depends on the mode in nothing.
+    So it doesn't depend on the mode.
     """
     if is_complex(leaf.dtype) and not is_complex(value.dtype):
         return complex_of(value.dtype)
@@ -208,7 +208,7 @@ def jacobian_types(layout: Layout) -> list[TensorType]:
 def stacks_parts(leaves: Sequence[TensorType], value: TensorType) -> bool:
     """Says whether reverse sweeps take a value's real and imaginary parts apart.
 
-    So it is for a complex function of real numbers: one sweep yields only the
+    They do for a complex function of real numbers: one sweep yields only the
     real part of a complex combination of the Jacobian's rows.
     """
     return is_complex(value.dtype) and not any(is_complex(leaf.dtype) for leaf in leaves)
@@ -270,7 +270,7 @@ def layout_modes(layout: Layout, attrs: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def least_copies(counts: Sequence[int], chunk: int) -> int:
-    """Returns how many sweeps are alive at once at least, whatever direction is chosen."""
+    """Returns the least number of sweeps alive at once, whatever direction is chosen."""
     return min(chunked(count, chunk) for count in counts)
 
 
@@ -286,7 +286,7 @@ def check_holomorphic(leaves: Sequence[TensorType], values: Sequence[TensorType]
 
 
 def check_scalar(layout: Layout) -> TensorType:
-    """Returns the type of the function's one value, a scalar; raises if it isn't that."""
+    """Returns the type of the function's one value; raises unless it is a scalar."""
     require(
         len(layout.values) == 1 and layout.values[0].shape == (),
         lambda: (

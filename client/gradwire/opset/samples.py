@@ -96,7 +96,7 @@ def parameter_modes(batched: BatchedLayout, attrs: Mapping[str, Any]) -> tuple[s
 
 
 def sample_sweeps(batched: BatchedLayout, mode: str) -> int:
-    """Returns the sweeps for the blocks; one serves all samples."""
+    """Returns the sweeps for the blocks; one is for all samples."""
     return num_sweeps(batched.leaves, batched.values, mode)
 
 

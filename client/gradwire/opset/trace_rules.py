@@ -52,7 +52,7 @@ def infer_jacobian_trace(call: Call) -> Types:
 
 
 def can_be_exact(layout: Layout, attrs: Mapping[str, Any]) -> bool:
-    """Says whether an estimate may take a product for each input, so that unit vectors do."""
+    """Says whether the products are enough to take one with each unit vector: that is exact."""
     return not attrs["probes"] and attrs["num_samples"] >= layout.num_inputs
 
 

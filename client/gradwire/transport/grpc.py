@@ -11,6 +11,7 @@ import grpc
 
 from gradwire.errors import UnavailableError
 from gradwire.transport.call import Call, client_version
+from gradwire.transport.caller import CALLER_METADATA
 from gradwire.transport.credentials import Credentials
 from gradwire.transport.retry import Failure
 from gradwire.transport.status import failure_of
@@ -63,7 +64,7 @@ class Channel:
         """Calls once. See ``Transport``."""
         if forks.GATE.broken:
             return self._unavailable(_BROKEN_BY_FORK, call)
-        metadata = [("gradwire-route", call.route), *call.headers]
+        metadata = [("gradwire-route", call.route), CALLER_METADATA, *call.headers]
         if self._credentials.token is not None:
             metadata.append(("authorization", f"Bearer {self._credentials.token()}"))
         with forks.GATE:

@@ -25,14 +25,14 @@ from gradwire_server.program.verify import read_verified_program
 
 _log = logging.getLogger(__name__)
 _JAX_WORDS = {word: word for word in PRECISIONS} | {"fast": "default"}
-"""JAX's word for each precision; its default is the device's fastest."""
+"""JAX's name for each precision; its default is the device's fastest."""
 
 
 def compile_program(data: bytes, precision: str, bucket: int, choices: Sequence[Choice]) -> bytes:
     """Traces and compiles a program.
 
     Args:
-        data: The program, which was checked.
+        data: The checked program.
         precision: One of ``PRECISIONS``.
         bucket: The rows of a batch, or ``NO_BATCH``.
         choices: What the planner decided where the program leaves something open.
@@ -50,7 +50,7 @@ def compile_program(data: bytes, precision: str, bucket: int, choices: Sequence[
         function = jax.vmap(function, in_axes=tuple(0 if m else None for m in program.mapped))
     try:
         with jax.default_matmul_precision(_JAX_WORDS[precision]):
-            # Unused parameters are kept: every input is passed, whatever it is for.
+            # Unused parameters are kept: every input is passed, used or not.
             lowered = jax.jit(function, keep_unused=True).lower(*_arguments(typed, bucket))
         compiled = lowered.compile()
     except GradwireError:

@@ -1,1 +1,1 @@
-"""Settings, and where they are given."""
+"""Settings, and how they are read from flags and the environment."""

@@ -1,4 +1,4 @@
-"""Settings as they are given: flags, and variables of the environment."""
+"""Reads settings from flags and environment variables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parse_settings(
     ``GRADWIRE_SERVER_MAX_PLANS``.
 
     Raises:
-        SettingsError: a value is not as it must be.
+        SettingsError: a value is not valid.
         SystemExit: for ``--help``, and for flags that don't exist.
     """
     environment = os.environ if environment is None else environment
@@ -55,7 +55,7 @@ def variable_of(name: str) -> str:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """Returns the names of variables that look like settings, and are none."""
+    """Returns the variables with the prefix of settings that name no setting."""
     known = {variable_of(entry.name) for _, entry in settings_fields()}
     return sorted(
         name for name in environment if name.startswith(ENVIRONMENT_PREFIX) and name not in known

@@ -1,7 +1,7 @@
 """Every setting and every bound of the server: its name, its meaning, its default.
 
 The limits that GetServerInfo reports come from the dataclass below, and the flags
-from its docstring as well. Knows no gRPC and no JAX.
+from its docstring as well. It must not import gRPC or JAX.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ OFF = "off"
 AUTO = "auto"
 ANY = "any"
 MAX_UNIX_PATH_BYTES = 107
-"""What the kernel takes as the path of a Unix socket."""
+"""The longest path of a Unix socket that the kernel accepts."""
 MAX_SECONDS = 10.0**6
-"""The longest time that any setting may ask for."""
+"""The longest time that any setting may have."""
 
 
 class SettingsError(ValueError):
-    """A setting is not as it must be; the message names it."""
+    """A setting is not valid; the message names it."""
 
 
 def own_folder(cache_dir: Path) -> Path:
     """Returns the folder below ``cache_dir`` that is the server's alone.
 
     ``cache_dir`` may be the root of a volume, which belongs to root, and to a
-    group that may write, where Kubernetes mounts it for a user without rights.
+    group with write permission, where Kubernetes mounts it for another user.
     """
     return cache_dir.expanduser() / "executables"
 
@@ -44,7 +44,7 @@ def default_cache_dir() -> Path:
     """Returns where compiled programs are kept unless a setting says otherwise.
 
     Raises:
-        RuntimeError: this user has no home.
+        RuntimeError: this user has no home directory.
     """
     root = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
@@ -56,7 +56,7 @@ def available_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):  # this is no container, or one without such a bound
+    except (OSError, ValueError):  # not a container, or one without such a bound
         quota, period = "max", "1"
     share = math.ceil(int(quota) / int(period)) if quota.isdigit() else cores
     return max(min(cores or 1, share or 1), 1)
@@ -86,14 +86,17 @@ class Settings:
         tls_client_ca: Take connections only from clients with a certificate of
             these authorities, a file in PEM. This holds for health, too.
         token_file: Take calls only with one of the tokens in this file, one in
-            a line, each of at least 16 printable characters of ASCII. A change
-            counts within a second. Health needs no token.
+            a line, each of at least 16 printable characters of ASCII, or NAME:TOKEN
+            for a caller with a name. A change counts within a second. Health needs
+            no token.
+        balancer_certificates: Names in the certificates of balancers, with commas
+            between them. They call for others, so these names name no caller.
         allow_plaintext_network: Allow a listen address other than loopback
-            without TLS. What is sent can be read on the way, tokens included;
-            and without tokens whoever reaches the port may compute.
+            without TLS. Others on the network can read what is sent, tokens
+            included; without tokens every client that reaches the port may compute.
         allow_plaintext_metrics: Allow a metrics address other than loopback.
-            What is served there is never encrypted, and nobody is asked who
-            they are.
+            What is served there is never encrypted, and needs no
+            credentials.
         embedded: Serve one parent process: end when stdin ends or the parent
             dies; metrics are off unless asked for.
         cache_dir: Where compiled programs are kept between runs, in a folder
@@ -101,57 +104,57 @@ class Settings:
             ~/.cache/gradwire if that can be used.
         warm_dir: Recorded programs (*.pb), which are prepared before the server
             takes calls: a directory, or off.
-        record_dir: Where to record each program that is made ready, for the
+        record_dir: Where to record each program that is prepared, for the
             warm_dir of other servers: a directory, or off.
-        platform: What the device must be, such as cpu or gpu; any for no such
-            wish. JAX goes on without a GPU where it finds no driver.
-        log_format: What the log is written in: text or json.
+        platform: The platform that the device must have, such as cpu or gpu; any
+            for each. JAX goes on without a GPU where it finds no driver.
+        log_format: The format of the log: text or json.
         compile_workers: Programs that are compiled at the same time. Where processes
             compile, one more is for callers with no other program at work, and one
             process more is kept ready.
         compile: Where programs are compiled: separate, in processes of their own,
             which can be ended; in-process; or auto, which is separate unless
             embedded.
-        grace: Seconds that calls in flight are given when the server stops.
-        drain_delay: Seconds for which a server that is told to stop still takes
+        grace: Seconds that calls in flight may take when the server stops.
+        drain_delay: Seconds for which a server that is to stop still accepts
             calls, while its health says that it doesn't: the time in which
             balancers learn of it, so that no call has to be refused.
         replica_id: The name of this server in its answers.
         max_message_bytes: One message, in either direction.
         max_request_items: Fields and list elements of one request, counted
             before it is parsed.
-        max_bytes_in_flight: Requests that are worked on at the same time, in
-            bytes: sixteen of the largest. What is still arriving isn't counted.
-        max_calls: Calls that are inside at the same time. Each has a thread;
-            one more is refused before it is read.
-        max_receive_seconds: How long the message of a call that is inside may
+        max_bytes_in_flight: Requests in progress at the same time, in bytes:
+            sixteen of the largest. What is still arriving isn't counted.
+        max_calls: Calls in progress at the same time. Each has a thread; one
+            more is refused before it is read.
+        max_receive_seconds: How long the message of a call in progress may
             take to arrive; then the call is cancelled.
-        max_pending_calls: Calls of each method that wait to be looked at. Past
+        max_pending_calls: Calls of each method that wait for a handler. Past
             half of it gRPC's core begins to cancel calls at a seventh of the
             cost of a refusal with details; a server that is flooded faster than
             it can refuse goes on computing.
-        max_side_calls: Calls of gRPC's health and reflection services that are
-            inside at the same time, in threads of their own. A quarter may be
-            watches of health and another reflection, so that a check of health
-            finds room.
+        max_side_calls: Calls of gRPC's health and reflection services in
+            progress at the same time, in threads of their own. A quarter may be
+            watches of health and another reflection, so that places are left
+            for checks of health.
         max_waiting_calls: Calls that wait for a compile at the same time: half
-            of all, so that slow programs leave room for those that are ready.
+            of all, so that slow programs leave places for those that are ready.
         max_executions: Programs that run at the same time; by default one for
-            each core, up to 8. More would not compute faster, and would keep
-            the cores from those who refuse and reply.
+            each core, up to 8. More would not compute faster, and would take
+            the cores from the threads that refuse and reply.
         max_run_seconds: How long one program may run. Nothing stops a run, so the
             supervisor then replaces the server, and the program is refused for
             quarantine_seconds.
         max_abandoned_seconds: How long runs that take all places may go on when
             their callers have gone or their deadlines have passed. Nothing
-            stops a run, so the server then ends with status 1, and whoever
-            supervises it starts another.
-        max_waiting_executions: Computes that are inside beside those that run;
-            one more is refused before it is read. Enough to ride out a burst,
-            and fewer than `max_calls`, so that a Prepare finds room.
-        max_wait_percent: For how much of the time that it has left a Compute
-            may be expected to wait for its turn. One that would wait longer is
-            refused at once: half leaves time to run and to come back, and at
+            stops a run, so the server then ends with status 1, and its
+            supervisor starts another.
+        max_waiting_executions: Computes in progress beside those that run; one
+            more is refused before it is read. Enough for a burst, and fewer
+            than `max_calls`, so that places are left for Prepares.
+        max_wait_percent: The share of its remaining time that a Compute may be
+            expected to wait for its turn. One that would wait longer is
+            refused at once: half leaves time to run and to reply, and at
             overload nothing is computed that comes too late.
         max_compile_seconds: How long a process may compile one program. Then it is
             ended, and the program refused.
@@ -161,23 +164,23 @@ class Settings:
             compilers down, or passed a bound on compiling.
         max_waiting_compiles: Programs that wait for their turn to be compiled.
         max_plans: Plans that are held.
-        max_plan_bytes: Memory of the plans that are held, as estimated. What
-            was used longest ago is dropped, and sent again by its clients.
+        max_plan_bytes: Memory of the plans that are held, as estimated. Those
+            used longest ago are dropped, and clients send them again.
         max_cache_bytes: Files in the cache directory.
         max_recorded_programs: Files that are read from warm_dir or written to
             record_dir.
         max_recorded_bytes: These files together.
-        max_warm_seconds: How long the programs in warm_dir are worked on before
-            the server takes calls without the rest.
+        max_warm_seconds: How long programs in warm_dir are prepared before the
+            server accepts calls without the rest.
         max_batch_rows: Rows of one batch.
         max_batch_sizes: Batch sizes named in one Prepare.
         max_device_bytes: Device memory of one run, and of all that run at the
             same time; 0 stands for what the device says it has.
         max_call_id_chars: Characters of a caller's call id.
-        default_prepare_seconds: How long a Prepare without a deadline is
-            worked on.
-        default_compute_seconds: How long a Compute without a deadline is
-            worked on.
+        default_prepare_seconds: How long a Prepare without a deadline may
+            take.
+        default_compute_seconds: How long a Compute without a deadline may
+            take.
         program: The bounds on one program.
     """
 
@@ -187,6 +190,7 @@ class Settings:
     tls_key: str = ""
     tls_client_ca: str = ""
     token_file: str = ""
+    balancer_certificates: str = ""
     allow_plaintext_network: bool = False
     allow_plaintext_metrics: bool = False
     embedded: bool = False
@@ -266,8 +270,8 @@ class Settings:
                 )
 
     @property
-    def listens_in_the_open(self) -> bool:
-        """Whether others on the network can read what is sent here."""
+    def uses_plaintext_network(self) -> bool:
+        """Whether calls go over a network without encryption."""
         return not (self.tls_cert or _check_address("listen", self.listen))
 
     @property
@@ -289,7 +293,7 @@ class Settings:
         ):
             value = getattr(self, name)
             if value and not getattr(self, needed):
-                # A key may have been given in place of its path.
+                # A key may have been given instead of its path.
                 shown = "a value" if name == "tls_key" else repr(value)
                 raise SettingsError(f"`{name}` must come with `{needed}`; got {shown} alone")
 

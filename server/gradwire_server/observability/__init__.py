@@ -1,1 +1,1 @@
-"""Metrics, logs and spans: what is recorded of calls."""
+"""Metrics, logs and spans of calls."""

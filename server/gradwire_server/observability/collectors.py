@@ -1,4 +1,4 @@
-"""Values that other parts keep, read when Prometheus asks. Knows no single call."""
+"""Values that other parts keep, read when Prometheus scrapes. It must not read single calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gradwire_server.serving.plan_cache import PlanCache
 from gradwire_server.serving.scheduler import Scheduler
 
 Reading = tuple[str, str, str, Callable[[], float]]
-"""A value that is read when Prometheus asks: kind, name, documentation, how."""
+"""A value that is read when Prometheus scrapes: kind, name, documentation, function."""
 
 
 class Readings(Collector):
@@ -75,15 +75,15 @@ class Readings(Collector):
 
 
 def read_calls(lifecycle: Lifecycle, recorder: CallRecorder) -> list[Reading]:
-    """Lists what is known of the server's state and its calls in flight."""
+    """Lists the values of the server's state and its calls in flight."""
     return [
-        ("gauge", "gradwire_ready", "1 while calls are taken, else 0.",
+        ("gauge", "gradwire_ready", "1 while calls are accepted, else 0.",
          lambda: lifecycle.state is State.SERVING),
         ("gauge", "gradwire_draining", "1 while the server is about to end, else 0.",
          lambda: lifecycle.state is State.DRAINING),
-        ("gauge", "gradwire_calls_in_flight", "Calls being worked on.",
+        ("gauge", "gradwire_calls_in_flight", "Calls in progress.",
          lambda: lifecycle.calls),
-        ("gauge", "gradwire_bytes_in_flight", "Bytes of the requests being worked on.",
+        ("gauge", "gradwire_bytes_in_flight", "Bytes of the requests in progress.",
          lambda: lifecycle.bytes_in_flight),
         ("counter", "gradwire_records_dropped", "Calls that are in no metric and no log.",
          lambda: recorder.dropped),
@@ -91,7 +91,7 @@ def read_calls(lifecycle: Lifecycle, recorder: CallRecorder) -> list[Reading]:
 
 
 def read_scheduler(scheduler: Scheduler) -> list[Reading]:
-    """Lists what is known of the programs that run, and of the calls that wait to."""
+    """Lists the values of the programs that run, and of the calls that wait to."""
     return [
         ("gauge", "gradwire_executions_running", "Programs that run.",
          lambda: scheduler.running),
@@ -107,7 +107,7 @@ def read_scheduler(scheduler: Scheduler) -> list[Reading]:
 
 
 def read_plans(programs: PlanCache, workers: CompilePool) -> list[Reading]:
-    """Lists what is known of plans and their executables."""
+    """Lists the values of plans and their executables."""
     counts = programs.counts
     return [
         ("gauge", "gradwire_compiles_waiting", "Programs that wait to be compiled.",
@@ -120,7 +120,7 @@ def read_plans(programs: PlanCache, workers: CompilePool) -> list[Reading]:
         ("counter", "gradwire_plan_hits", "Calls whose plan was held.", lambda: counts.hits),
         ("counter", "gradwire_plan_misses", "Calls whose plan was not held.",
          lambda: counts.misses),
-        ("counter", "gradwire_plan_evictions", "Plans dropped for want of room.",
+        ("counter", "gradwire_plan_evictions", "Plans dropped for lack of space.",
          lambda: counts.evictions),
         ("counter", "gradwire_executables_compiled", "Executables compiled.",
          lambda: counts.compiled),
@@ -134,7 +134,7 @@ def read_plans(programs: PlanCache, workers: CompilePool) -> list[Reading]:
 
 
 def read_cache(store: Store | None) -> list[Reading]:
-    """Lists what is known of the cache on disk; zeros if there is none."""
+    """Lists the values of the cache on disk; zeros if there is none."""
     return [
         ("gauge", "gradwire_cache_bytes", "Files in the cache directory.",
          lambda: store.num_bytes if store else 0),

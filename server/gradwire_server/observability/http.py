@@ -30,7 +30,7 @@ class HttpServer:
     """
 
     def __init__(self, address: str, metrics: Page, ready: Page) -> None:
-        """Makes a server that holds no address yet.
+        """Makes a server that isn't bound to its address yet.
 
         Args:
             address: HOST:PORT; or ``OFF``, and then it never answers.
@@ -70,7 +70,7 @@ class HttpServer:
         self.url = f"http://{shown}:{server.server_address[1]}"
 
     def stop(self) -> None:
-        """Stops answering, and gives the address back."""
+        """Stops answering, and releases the address."""
         if self._server is None:
             return
         self._server.shutdown()
@@ -104,7 +104,7 @@ class _Server(ThreadingHTTPServer):
             self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        _log.debug("a connection to the monitor broke", exc_info=True)
+        _log.debug("a connection to the HTTP server for monitoring failed", exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):

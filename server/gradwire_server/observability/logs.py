@@ -1,6 +1,6 @@
 """The log: one line per record on stderr, as text or JSON, and one record per call.
 
-What Python itself would print there, it holds as well: warnings and exceptions that nobody caught.
+It also holds what Python itself would print there: warnings and uncaught exceptions.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def set_up_logging(log_format: str, *, quiet: bool = False) -> None:
 def _log_uncaught(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    _log.critical("an exception that nobody caught", exc_info=(kind, error, traceback))
+    _log.critical("an uncaught exception", exc_info=(kind, error, traceback))
 
 
 def _log_uncaught_in_thread(failed: threading.ExceptHookArgs) -> None:
@@ -51,11 +51,11 @@ def _log_uncaught_in_thread(failed: threading.ExceptHookArgs) -> None:
         return  # it ends a thread, and isn't an error
     name = failed.thread.name if failed.thread is not None else "unknown"
     error = failed.exc_value or failed.exc_type()
-    _log.error("an exception that nobody caught in the thread %s", name, exc_info=error)
+    _log.error("an uncaught exception in the thread %s", name, exc_info=error)
 
 
 def _log_unraisable(failed: sys.UnraisableHookArgs) -> None:
-    what = failed.err_msg or "an exception that nobody could catch, in"
+    what = failed.err_msg or "an exception that could not be raised, in"
     error = failed.exc_value or failed.exc_type()
     _log.error("%s: %r", what, failed.object, exc_info=error)
 
@@ -64,7 +64,7 @@ def log_calls(records: Iterable[CallRecord]) -> None:
     """Writes the access log's line of each call."""
     if _access.isEnabledFor(logging.INFO):
         for record in records:
-            if record.peer or not record.unread:  # whoever refuses names a peer for the log
+            if record.peer or not record.unread:  # a refusal to be logged has a peer
                 _log_call(record)
 
 
@@ -74,6 +74,7 @@ def _log_call(record: CallRecord) -> None:
         "attempt": record.attempt,
         "client": record.client,
         "peer": record.peer,
+        "caller": record.caller,
         "method": record.method,
         "operator": record.operator,
         "status": record.status,
@@ -109,7 +110,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        """Returns the time in UTC, as RFC 3339 has it."""
+        """Returns the time in UTC, in the form of RFC 3339."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         return f"{stamp}.{int(record.msecs):03d}Z"
 

@@ -1,4 +1,4 @@
-"""What Prometheus can know of this server. Counts finished calls; it decides nothing."""
+"""The metrics of this server for Prometheus. It counts finished calls, and decides nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OVERLOAD_LIMITS = (
     "max_waiting_executions",
     "max_wait_percent",
 )
-"""The bounds that are passed because there is too much at once."""
+"""The bounds that are reached because there is too much at once."""
 
 _STAGE_SECONDS = (
     *(1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3),
@@ -59,7 +59,7 @@ class Metrics:
             readings: Values kept elsewhere, each a ``gauge`` or a ``counter``.
             devices: Lists the devices.
             limits: The bounds of the server by name.
-            build: What the server is, by name.
+            build: The versions and the device of the server, by name.
         """
         # They would double the number of series.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
@@ -105,7 +105,7 @@ class Metrics:
         )
         self._refused = Counter(
             "gradwire_calls_refused",
-            "Calls refused because they would pass a bound.",
+            "Calls refused because they would exceed a bound.",
             ("limit",),
             registry=self._registry,
         )
@@ -113,7 +113,7 @@ class Metrics:
             self._refused.labels(limit)  # so that the first refusal is an increase
         self._retries = Counter(
             "gradwire_retries",
-            "Calls that were another attempt of their caller's.",
+            "Calls that were a retry.",
             registry=self._registry,
         )
 
@@ -148,7 +148,7 @@ class Metrics:
         if count is None:
             count = self._counted[labels] = self._calls.labels(*labels).inc
         count()
-        if not record.unread:  # these would make the others look fast
+        if not record.unread:  # these would lower the figures of the others
             self._time(labels[:2], record.total)
         for stage, observe_stage in self._stages.get(record.method, ()):
             spent = getattr(record, stage)

@@ -1,4 +1,4 @@
-"""The pages that the HTTP server shows of a server: its metrics, and whether it takes calls."""
+"""The pages of the HTTP server: the metrics, and whether calls are accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells observers of finished calls, in a thread of its own, off the path of the replies."""
+"""Passes finished calls to observers, in a thread of its own, after the replies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _PERIOD_SECONDS = 0.1
 _MANY = 4096
 _TOO_MANY = 16 * _MANY
 
-_PATIENCE_SECONDS = 1.0
-"""An observer may be stuck for ever, as when nobody reads the log."""
+_TIMEOUT_SECONDS = 1.0
+"""An observer may block for ever, such as when stderr isn't read."""
 
 Observer = Callable[[Sequence[CallRecord]], None]
 
 
 class CallRecorder:
-    """A bounded list of records that nobody has been told of yet.
+    """A bounded list of records that the observers have not processed yet.
 
     Counting and logging a call takes a quarter of the time of a small one, so
     the reply doesn't wait for it.
@@ -41,24 +41,24 @@ class CallRecorder:
 
     @property
     def waiting(self) -> int:
-        """The number of records that nobody has been told of."""
+        """The number of records that wait for the observers."""
         return len(self._records)
 
     @property
     def dropped(self) -> int:
-        """The number of records that nobody will be told of."""
+        """The number of records that were dropped."""
         return self._dropped
 
     def add_observers(self, *observers: Observer) -> None:
-        """Tells these as well, after those that there are, of what ends from now on."""
+        """Adds observers after the present ones; they get the calls that end from now on."""
         self._observers = (*self._observers, *observers)
 
     def add(self, record: CallRecord) -> None:
-        """Takes a record.
+        """Adds a record.
 
-        If the thread falls behind, it is hurried; if it is stuck, records are
-        dropped. The thread that calls this never does its work: it could be stuck,
-        too, and may be the one that takes calls in.
+        If the recorder's thread falls behind, it is woken early; if it is stuck,
+        records are dropped. The calling thread never runs observers: it would
+        block as well, and may be the one that accepts calls.
         """
         waiting = len(self._records)
         if waiting >= _TOO_MANY:
@@ -68,25 +68,25 @@ class CallRecorder:
         if waiting >= _MANY:
             self._wanted.set()
 
-    def flush(self, timeout: float = _PATIENCE_SECONDS) -> bool:
-        """Has everything told that was added before, and waits for it.
+    def flush(self, timeout: float = _TIMEOUT_SECONDS) -> bool:
+        """Waits until the observers have processed everything added before.
 
         Args:
             timeout: Seconds to wait for at most.
 
         Returns:
-            Whether it has been told.
+            Whether they have.
         """
         with self._rounds:
             goal = self._begun + 1  # one that has begun may have missed the last records
             self._wanted.set()
             return self._rounds.wait_for(lambda: self._done >= goal, timeout)
 
-    def stop(self, timeout: float = _PATIENCE_SECONDS) -> None:
-        """Tells of the rest, and ends the thread.
+    def stop(self, timeout: float = _TIMEOUT_SECONDS) -> None:
+        """Passes the rest to the observers, and ends the thread.
 
         Args:
-            timeout: Seconds after which a thread that is stuck is left behind.
+            timeout: Seconds after which a thread that is stuck is abandoned.
         """
         self._stopping = True
         self._wanted.set()
@@ -97,7 +97,7 @@ class CallRecorder:
         while not stopping:
             self._wanted.wait(_PERIOD_SECONDS)
             self._wanted.clear()
-            stopping = self._stopping  # seen before the last round, which tells of the rest
+            stopping = self._stopping  # read before the last round, which processes the rest
             with self._rounds:
                 self._begun += 1
             self._tell()
@@ -112,5 +112,5 @@ class CallRecorder:
         for observer in self._observers:
             try:
                 observer(records)
-            except Exception:  # noqa: BLE001 - calls must not suffer for it
+            except Exception:  # noqa: BLE001 - calls must not fail because of it
                 _log.exception("an observer of calls failed")

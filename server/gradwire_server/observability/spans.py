@@ -1,4 +1,4 @@
-"""Spans of finished calls, made from their records. Knows OpenTelemetry; nobody else does."""
+"""Spans of finished calls, made from their records. No other module may import OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Spans:
             "service.version": server_version(),
             "service.instance.id": replica_id,
         }
-        # What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say has the last word.
+        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence.
         resource = Resource.create(own).merge(OTELResourceDetector().detect())
         self._exporter = exporter
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
@@ -57,15 +57,15 @@ class Spans:
         self._service = service
 
     def observe(self, records: Iterable[CallRecord]) -> None:
-        """Makes the spans of finished calls, and tells each record its trace."""
-        # From the clock of records to that of the wall, in nanoseconds.
+        """Makes the spans of finished calls, and sets the trace of each record."""
+        # From the records' clock to Unix time, in nanoseconds.
         shift = time.time_ns() - time.perf_counter_ns()
         for record in records:
             if not record.unread:
                 self._observe(record, shift)
 
     def stop(self) -> None:
-        """Exports the rest, if somebody takes it within two seconds, and ends."""
+        """Exports the rest, if the collector accepts it within two seconds, and ends."""
         # The provider alone would try for half a minute.
         giving_up = threading.Timer(_STOP_SECONDS, self._exporter.shutdown)
         giving_up.start()
@@ -89,7 +89,7 @@ class Spans:
         span.end(start + int(record.total * 1e9))
 
     def _observe_stages(self, span: trace.Span, record: CallRecord, start: int) -> None:
-        """Lays the stages end to end, as they happened but for some microseconds."""
+        """Makes the stages' spans end to end, which is right but for some microseconds."""
         inside = trace.set_span_in_context(span)
         for stage in STAGES:
             nanoseconds = int(getattr(record, stage) * 1e9)

@@ -1,4 +1,4 @@
-"""Whether calls are traced, and where to: what OpenTelemetry's own variables say."""
+"""Whether calls are traced, and where to, according to OpenTelemetry's own variables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EXPORTERS = {
 def open_spans(service: str, replica_id: str) -> Spans | None:
     """Starts to export spans, if the environment names a collector.
 
-    What it asks for and can't be had is only warned about: a server without
+    If traces can't be exported as it says, a warning is logged: a server without
     traces is better than none.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a program leaves open, and how it is settled: by the attributes of its nodes.
+"""Settles what a program leaves open, by setting attributes of its nodes.
 
 A choice is a value for one attribute of one node. So a program with its choices is a
 program of the same language, and a caller may settle an attribute in advance.

@@ -1,7 +1,7 @@
 """Which parameters of a function can't be differentiated forward, or in reverse.
 
-It looks at a function from its last node back, so a direction is closed to every
-parameter that something comes from which it can't pass.
+Functions are read from the last node to the first, so a direction is closed to every
+parameter on which the input of a node depends that this direction can't pass.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Positions = frozenset[int]
 
 @dataclass(frozen=True, slots=True)
 class ClosedParams:
-    """The parameters of one function through which sweeps can't go.
+    """The parameters of one function through which sweeps can't pass.
 
     Attributes:
         forward: Those through which no forward sweep can pass.
-        reverse: Those to which no reverse sweep can come.
+        reverse: Those that no reverse sweep can reach.
     """
 
     forward: Positions = frozenset()

@@ -2,8 +2,8 @@
 
 The direction with fewer sweeps is taken, forward if both have as many, among those
 that the types and the function allow. If the function allows neither, the one chosen is
-refused when the derivatives of the settled program are checked; the error names what is
-in the way.
+refused when the derivatives of the settled program are checked; the error names the op
+that prevents it.
 """
 
 from __future__ import annotations

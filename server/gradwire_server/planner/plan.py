@@ -1,4 +1,4 @@
-"""Plans a verified program: settles what it leaves open, and checks what comes of that."""
+"""Plans a verified program: settles what it leaves open, and checks the result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEVERAL_OPERATORS = "several"
 
 @dataclass(frozen=True, slots=True)
 class PlannedProgram:
-    """What a server needs to know of a program that may be compiled, beside its bytes.
+    """What a server needs besides the bytes of a program that may be compiled.
 
     Attributes:
         canonical: Its identity; see ``canonical_form``.
@@ -32,7 +32,7 @@ class PlannedProgram:
         mapped: For each parameter whether it has a batch axis.
         size: How large the entry is with these choices.
         widest_bytes: Bytes of the largest tensor of the entry, of one sample.
-        operator: The derivative that it is about, for metrics and logs.
+        operator: The derivative that it computes, for metrics and logs.
     """
 
     canonical: bytes
@@ -89,10 +89,10 @@ def choose(typed: TypedProgram) -> tuple[Choice, ...]:
 
 
 def name_operator(typed: TypedProgram) -> str:
-    """Names the derivative that the entry holds outermost.
+    """Returns the name of the derivative that the entry holds outermost.
 
-    The answer is one of the opset's names or one of two words more, so that
-    it can be the label of a metric.
+    It is one of the opset's names or one of two other words, so that it can be
+    the label of a metric.
     """
     nodes = typed.program.functions[typed.program.entry].nodes
     found = {

@@ -1,4 +1,4 @@
-"""Lines of the log for threads that must not wait until they are written."""
+"""Writes log lines for threads that must not wait for the log."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _Line = tuple[int, str, tuple[object, ...], BaseException | None]
 
 
 class BackgroundLog:
-    """Writes lines in their order, from a thread that is there while there are any.
+    """Writes lines in their order, from a thread that exists while lines wait.
 
-    Writing a line may take for ever, as when nobody reads the pipe that stderr is.
+    Writing a line may block for ever, such as when stderr is a pipe that isn't read.
     """
 
     def __init__(self, logger: logging.Logger) -> None:

@@ -1,4 +1,4 @@
-"""Ends the process when it is told to, whatever hangs. Knows nothing of the server."""
+"""Ends the process on a signal, whatever hangs. It must not import the server's other parts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 
 def obey_signals(stop: Callable[[], None]) -> None:
-    """Calls ``stop`` at the first SIGTERM or SIGINT; whoever sends it again won't wait.
+    """Calls ``stop`` at the first SIGTERM or SIGINT; a second one ends the process at once.
 
     Args:
-        stop: Runs in the main thread, between any two steps of what that is doing.
+        stop: Runs in the main thread, between any two of its instructions.
     """
 
     def obey(number: int, _: object) -> None:
-        # No SIG_DFL: the kernel keeps it from process 1, which a server in a container is.
+        # No SIG_DFL: the kernel ignores it for process 1, which a server in a container is.
         signal.signal(number, lambda number, _: os._exit(128 + number))
         stop()
 
@@ -25,19 +25,19 @@ def obey_signals(stop: Callable[[], None]) -> None:
 
 
 def end_after(seconds: float) -> None:
-    """Ends the process with status 1 after some time, and says on stderr what hangs.
+    """Ends the process with status 1 after some time, and writes all stacks to stderr.
 
-    It is a thread of C's that does it: what hangs may hold any lock of Python's,
-    that of the interpreter included. May be called when a signal is handled.
+    A thread in C does this: what hangs may hold any lock of Python's, the
+    interpreter's included. It may be called in a signal handler.
     """
     faulthandler.dump_traceback_later(seconds, exit=True, file=_open_unblocked())
 
 
 def _open_unblocked() -> int:
-    """Opens what stderr is for writing that never waits.
+    """Opens the file behind stderr again, for writing that never blocks.
 
-    That nobody reads it may be what hangs. The descriptor that there is can't be
-    told not to wait without telling all processes that share it.
+    The server may hang because stderr isn't read. Setting the present descriptor
+    to not block would change it for all processes that share it.
     """
     try:
         return os.open(

@@ -1,4 +1,4 @@
-"""One thread that looks, now and then, for what takes too long. Knows nothing of the server."""
+"""One thread for periodic checks. It must not import the server's other parts."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class _Check:
 class Watchdog:
     """Calls functions again and again, each in its own period, all from one daemon thread.
 
-    They must be quick and wait for nothing, not even for the log, since all others wait
-    for them meanwhile. One that raises is logged, and called again in its next period.
+    They must be quick and must not block, not even on the log, since they delay all
+    others. If one raises, that is logged, and it is called again in its next period.
     """
 
     def __init__(self) -> None:
-        """Makes one that doesn't watch yet."""
+        """Makes a watchdog whose thread isn't started yet."""
         self._log = BackgroundLog(logging.getLogger(__name__))
         self._changed = threading.Condition()
         self._checks: list[_Check] = []
@@ -34,19 +34,19 @@ class Watchdog:
         self._thread = threading.Thread(target=self._work, name="watchdog", daemon=True)
 
     def every(self, seconds: float, check: Callable[[], object]) -> None:
-        """Has a function called in each period, from ``start`` on; may be called after it, too."""
+        """Adds a function to call in each period, from ``start`` on; allowed after it as well."""
         with self._changed:
             self._checks.append(_Check(seconds, check, time.monotonic() + seconds))
             self._changed.notify_all()
 
     def start(self) -> None:
-        """Watches from now on."""
+        """Starts the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Calls nothing any more, and waits for a call that is under way.
+        """Makes no more calls, and waits for one in progress.
 
-        Not to be called by a function that it calls.
+        Must not be called by a function that it calls.
         """
         with self._changed:
             self._stopping = True

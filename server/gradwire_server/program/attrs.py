@@ -1,4 +1,4 @@
-"""Attributes from messages, of the kinds that the opset's table says."""
+"""Reads attributes from messages, with their kinds from the opset's table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def decode_attr(
         node: The index of its node.
 
     Raises:
-        InvalidProgramError: it is of another kind, or not there.
+        InvalidProgramError: it is of another kind, or missing.
     """
     found = message.WhichOneof("kind")
     if found is None:
@@ -98,7 +98,7 @@ def read_located(
     function: int,
     node: int | None = None,
 ) -> _T:
-    """Reads a tensor or a type; what is wrong with it is the program's fault.
+    """Reads a tensor or a type; its errors are errors of the program.
 
     Raises:
         InvalidProgramError: where ``decode`` raises ``InvalidInputError``.

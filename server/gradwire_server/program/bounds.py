@@ -1,7 +1,7 @@
-"""Measures a program that is typed, function by function, and holds it to the bounds.
+"""Measures a typed program, function by function, and checks the bounds.
 
-All with Python integers, derivative intermediates included, before anything of
-it reaches a compiler.
+All with Python integers, derivative intermediates included, before the program
+reaches a compiler.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class FunctionSize:
 
     Attributes:
         order: The orders of differentiation that it applies to one value.
-        nesting: The depth of functions that it uses; 0 if none.
-        num_nodes: Its nodes with every call written out.
+        nesting: The depth of the functions that it uses; 0 if none.
+        num_nodes: Its nodes with every call inlined.
         widest: The elements of the largest tensor it makes, derivatives included.
         kept: Those of the largest tensor that a reverse sweep keeps of it.
         swept: Those of the largest tensor while a reverse sweep goes through it.

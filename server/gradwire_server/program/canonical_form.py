@@ -2,7 +2,7 @@
 
 Every string is preceded by its length, every list by its count and every value
 by its kind, so the bytes can be read back in one way only. Whole encodings are
-compared, never their hashes alone. Knows nothing of the wire's bytes.
+compared, never their hashes alone. It doesn't depend on the bytes on the wire.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def canonical_bytes(typed: TypedProgram) -> bytes:
 def _reachable(program: Program) -> list[int]:
     """Returns the functions that the entry uses and itself, callees first.
 
-    Rules can use the function that they are for: it then stands behind them.
+    A rule can use the function that it is for, which then comes after the rule.
     """
     order: list[int] = []
     seen: set[int] = set()
@@ -98,14 +98,14 @@ def _write_function(
             parts += [_text(attr.encode()), _value(call.attrs[attr])]
         parts.append(_counts(numbers[callee] for callee in node.functions))
     parts.append(_counts(ids[name] for name in function.results))
-    # None, one or two: that says which kind they are.
+    # None, one or two: their number tells which kind they are.
     parts.append(_counts(numbers[rule] for rule in function.rules))
 
 
 def _value(value: Any) -> bytes:
     """Writes an attribute: a letter for its kind, then itself.
 
-    bool comes before int, which it is to Python.
+    bool is tested before int, of which it is a subclass.
     """
     match value:
         case None:

@@ -1,8 +1,8 @@
 """Checks the rules that functions have for their own derivatives.
 
-A rule may stand behind the function that it is for, and use it. So rules are
-checked when every function is known, and counted by the order that they are
-used at: the derivative of order k of a function with a rule is the rule's
+A rule may come after the function that it is for, and use it. So rules are
+checked when every function is known, and counted by the order at which they
+are used: the derivative of order k of a function with a rule is the rule's
 derivative of order k − 1.
 """
 
@@ -29,7 +29,7 @@ def check_custom_rules(functions: Sequence[Function], infos: Sequence[FunctionIn
     """Checks that every rule takes and returns what it must.
 
     Raises:
-        InvalidProgramError: one doesn't, isn't there, or there are two kinds.
+        InvalidProgramError: one doesn't, is missing, or there are two kinds.
     """
     for index, function in enumerate(functions):
         if function.custom_jvp is not None and function.custom_vjp is not None:
@@ -90,7 +90,7 @@ def _error(index: int, field: str, rule: str, got: object) -> InvalidProgramErro
 
 
 class RuleBounds:
-    """Counts nodes and nesting with rules written out, by the order of differentiation."""
+    """Counts nodes and nesting with rules inlined, by the order of differentiation."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class RuleBounds:
         self._depth = 0
 
     def check(self, entry: int) -> None:
-        """Checks that the rules that the entry uses come to an end, and soon.
+        """Checks that the rules that the entry uses are finite, and within the bounds.
 
         Raises:
             InvalidProgramError: a rule needs the derivative that it is for.
@@ -117,7 +117,7 @@ class RuleBounds:
         self._measure(entry, 0)
 
     def _find_ruled(self) -> set[int]:
-        """Returns the functions in which a rule can be met, at any depth."""
+        """Returns the functions that can use a rule, at any depth."""
         found: set[int] = set()
         for index, function in enumerate(self._functions):
             uses = (callee for node in function.nodes for callee in node.functions)

@@ -1,6 +1,6 @@
-"""Bytes to programs. Strict: what it doesn't understand in full, it refuses.
+"""Reads programs from bytes. Strict: it refuses what it can't read completely.
 
-Knows the form of a program and none of its rules.
+It checks the form of a program, and none of the language's rules.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def decode_program(data: bytes, limits: ProgramLimits) -> Program:
     """Reads a program. Its rules remain to be checked by ``verify_program``.
 
     Raises:
-        LimitExceededError: too many bytes or items.
+        LimitExceededError: too many bytes, items, functions or nodes.
         InvalidProgramError: the bytes are no program, hold a field that this
             version doesn't know, or leave out what is required.
-        UnsupportedError: unknown opset; its programs may look otherwise.
+        UnsupportedError: unknown opset; its programs may have another form.
     """
     if len(data) > limits.max_program_bytes:
         raise exceeded("max_program_bytes", limits.max_program_bytes, len(data))
@@ -44,6 +44,14 @@ def decode_program(data: bytes, limits: ProgramLimits) -> Program:
             field="opset",
         )
     _count_items(message, limits.max_program_items)
+    # The entry need not use them all, but each is checked, in Python.
+    written = sum(len(function.nodes) for function in message.functions)
+    for limit, allowed, got in (
+        ("max_functions", limits.max_functions, len(message.functions)),
+        ("max_nodes", limits.max_nodes, written),
+    ):
+        if got > allowed:
+            raise exceeded(limit, allowed, got)
     if has_unknown_fields(message):
         _refuse_unknown_fields(_parse(data))
     return Program(

@@ -1,8 +1,8 @@
 """Refuses derivatives that an op doesn't have.
 
-From each derivative operator inwards, every value knows which of the
-differentiations around it reach it: those with respect to something that it
-was computed from. An op is then differentiated as often as differentiations
+From each derivative operator inwards, it is tracked for every value which of
+the differentiations around it reach it: those with respect to something that
+it was computed from. An op is then differentiated as often as differentiations
 reach its inputs, and in their directions.
 """
 
@@ -56,7 +56,7 @@ def check_derivatives(
 
 
 class Walker:
-    """Walks the functions of one program; remembers what it has seen."""
+    """Walks the functions of one program; memoises the answers."""
 
     def __init__(self, functions: Sequence[Function], infos: Sequence[FunctionInfo]) -> None:
         self._functions = functions
@@ -71,8 +71,8 @@ class Walker:
         Args:
             index: The function.
             params: What reaches each of its parameters.
-            sweeps: All that there are around it.
-            looped: How many of them are around the innermost loop that it is in.
+            sweeps: All sweeps around it.
+            looped: How many of them are around the innermost loop around it.
         """
         key = index, tuple(params), sweeps, looped
         if key not in self._seen:
@@ -83,7 +83,7 @@ class Walker:
             )
             innermost = innermost_of(union_of(params), sweeps)
             if function.custom_vjp is not None and innermost is None and any(params):
-                raise no_forward(function, index)  # a tangent comes in, in another rule
+                raise no_forward(function, index)  # a tangent, within another rule
             if function.rules and innermost is not None:
                 self._seen[key] = self._walk_rules(index, params, sweeps, looped, innermost)
             else:
@@ -98,10 +98,10 @@ class Walker:
         looped: int,
         innermost: int,
     ) -> tuple[Reach, ...]:
-        """Goes through the rules instead, with the sweeps but the innermost.
+        """Walks the rules instead, with all sweeps but the innermost.
 
-        That one sweep is what they stand for. Tangents and cotangents may depend
-        on whatever is around; a reverse sweep transposes what tangents go through.
+        They take the place of that sweep. Tangents and cotangents may depend on
+        everything around; a reverse sweep transposes the path of the tangents.
         """
         function, info = self._functions[index], self._infos[index]
         own, outer = 1 << innermost, (1 << innermost) - 1
@@ -176,11 +176,11 @@ class Walker:
     def _differentiate(
         self, node: Node, call: Call, inputs: tuple[Reach, ...], sweeps: Sweeps, looped: int
     ) -> Sequence[Reach]:
-        """Adds its sweeps inside, and takes them off what comes out.
+        """Adds its sweeps for the function, and removes them from the results.
 
         What reaches a derivative reaches the value too, or else a tangent,
         cotangent or probe, in which a derivative is linear or quadratic
-        whatever the function is: these don't go inside, but to transpose.
+        whatever the function is: these enter the function only to transpose.
         """
         own: Sweeps = OPS[node.op].sweeps_of(call)
         layout = divide(call.functions[0], call.attrs)

@@ -16,7 +16,8 @@ class ProgramLimits:
         max_program_bytes: Serialised program, checked before it is parsed.
         max_program_items: Messages and list elements in it, counted before
             a Python object is made of each.
-        max_nodes: Nodes after every call is written out.
+        max_functions: Functions in its table.
+        max_nodes: Nodes after every call is inlined, and nodes of all its functions.
         max_nesting: Functions that use functions that use functions ...
         max_derivative_order: Orders of differentiation applied to one value.
         max_trip_count: Runs of the body of one loop, where the program says how many.
@@ -25,13 +26,14 @@ class ProgramLimits:
         max_tensor_bytes: Bytes of one tensor.
         max_constant_bytes: Bytes of all constants together.
         max_matrix_rows: Rows of a square matrix that is factorised or solved with;
-            of another the smaller of rows and columns.
+            of another matrix the smaller of rows and columns.
         max_window_elements: Elements that the windows of one convolution or pool
             read, all together; those that a derivative maps over included.
     """
 
     max_program_bytes: int = 4 * 2**20
     max_program_items: int = 250_000
+    max_functions: int = 4096
     max_nodes: int = 20_000
     max_nesting: int = 32
     max_derivative_order: int = 6
@@ -46,7 +48,7 @@ class ProgramLimits:
 def exceeded(
     limit: str, allowed: int, got: int, *, function: int | None = None, node: int | None = None
 ) -> LimitExceededError:
-    """Makes the error for a bound that is passed."""
+    """Makes the error for a bound that is exceeded."""
     return LimitExceededError(
         f"`{limit}` is {allowed} on this server; got {got}",
         field=limit,

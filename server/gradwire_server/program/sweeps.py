@@ -1,4 +1,4 @@
-"""The sweeps of differentiation that reach a value, and what they must not meet."""
+"""The sweeps of differentiation that reach a value, and where they are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Sweeps = tuple[str | int, ...]
 
 A number says that the reverse sweep of that number goes backwards through what
 is linear in a tangent already: this is no further order, but not every op can
-be read backwards.
+be transposed.
 """
 
 
@@ -54,11 +54,11 @@ def _sweeps_of(reach: Reach, sweeps: Sweeps) -> set[int]:
 
 
 def is_lost(reach: Reach, around: Sweeps) -> bool:
-    """Says whether JAX loses a custom rule, and goes by the function's nodes.
+    """Says whether JAX loses a custom rule, and differentiates the function's nodes.
 
     It does so within a loop, when it makes a reverse sweep that is itself
-    differentiated: the part of the loop that doesn't depend on tangents is read
-    anew, without rules (``lax.scan`` in JAX 0.10).
+    differentiated: the part of the loop that doesn't depend on tangents is
+    traced again, without rules (``lax.scan`` in JAX 0.10).
     """
     found = sorted(_sweeps_of(reach, around))
     return any(around[bit] == REVERSE for bit in found[1:])
@@ -76,7 +76,7 @@ def lost_rule(where: str, what: str, function: int, node: int | None) -> Unsuppo
 
 
 def no_forward(function: Function, index: int) -> UnsupportedError:
-    """Makes the error for a rule that serves reverse mode alone."""
+    """Makes the error for a rule that is for reverse mode alone."""
     where = f"functions[{index}].custom_vjp"
     return UnsupportedError(
         f"`{where}` must not be differentiated in forward mode; got a forward sweep through "

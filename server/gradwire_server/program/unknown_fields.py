@@ -1,7 +1,7 @@
 """Refuses messages with fields that this version doesn't know.
 
-Protobuf drops such fields in silence, and a field from the future that is
-dropped is a wrong number. Knows messages in general, none in particular.
+Protobuf silently drops such fields, and a dropped field of a newer version can
+make a result wrong. It takes any message, and depends on none in particular.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def reject_unknown_fields(
 
 
 def has_unknown_fields(message: Message) -> bool:
-    """Says the same of a message that may be changed, and fast.
+    """Checks the same of a message that may be changed, and faster.
 
-    It throws unknown fields away and compares sizes: a few passes in C, where
+    It discards unknown fields and compares sizes: a few passes in C, where
     a walk makes a Python object of each sub-message. It is for messages of
     many parts and few bytes, since the passes copy the bytes.
     """
@@ -59,7 +59,7 @@ def has_unknown_fields(message: Message) -> bool:
 
 
 def _find_unknown(message: Message, exempt: tuple[type[Message], ...]) -> str | None:
-    """Returns the path of the first unknown field; it is made on the way back."""
+    """Returns the path of the first unknown field, built as the recursion returns."""
     if isinstance(message, exempt):
         return None
     unknown = UnknownFieldSet(message)

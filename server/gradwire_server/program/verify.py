@@ -1,4 +1,4 @@
-"""Judges a program: whether it keeps the rules of the language and the server's bounds."""
+"""Checks that a program keeps the rules of the language and the server's bounds."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class VerifiedProgram(TypedProgram):
     """A program that keeps the rules of the language and the bounds of the server.
 
     Attributes:
-        sizes: How large each of its functions is, with the least costly choice of all
-            that it leaves open.
+        sizes: The size of each of its functions, with the least costly choice wherever
+            it leaves one open.
     """
 
     sizes: tuple[FunctionSize, ...]
 
 
 def verify_program(program: Program, limits: ProgramLimits | None = None) -> VerifiedProgram:
-    """Types a program and judges it, but for what depends on the planner's choices.
+    """Types a program and checks it, except for what depends on the planner's choices.
 
     Raises:
         InvalidProgramError: a rule of the language is broken.
@@ -49,7 +49,7 @@ def verify_program(program: Program, limits: ProgramLimits | None = None) -> Ver
 
 
 def read_program(data: bytes, limits: ProgramLimits) -> VerifiedProgram:
-    """Reads and judges a program.
+    """Reads and checks a program.
 
     Raises:
         InvalidProgramError: it is malformed or breaks a rule.
@@ -60,5 +60,5 @@ def read_program(data: bytes, limits: ProgramLimits) -> VerifiedProgram:
 
 
 def read_verified_program(data: bytes) -> TypedProgram:
-    """Reads a program that ``read_program`` has accepted, under whatever bounds."""
+    """Reads a program that ``read_program`` has accepted, under any bounds."""
     return infer_types(decode_program(data, _BOUNDLESS))

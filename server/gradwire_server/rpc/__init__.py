@@ -1,1 +1,1 @@
-"""What goes over the wire: gRPC, messages and status codes."""
+"""The network interface: gRPC, messages and status codes."""

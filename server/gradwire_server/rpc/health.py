@@ -14,12 +14,12 @@ NAME = "grpc.health.v1.Health"
 class Health:
     """The status of each service by name; the empty name stands for the server.
 
-    Not gRPC's own servicer, for that sends to its watchers under a lock which
-    gRPC's one thread needs to end a watch, and then nothing is served any more.
+    Not gRPC's own servicer: it sends to its watchers under a lock which gRPC's
+    one thread needs to end a watch, and such a deadlock stops all serving.
     """
 
     def __init__(self) -> None:
-        """Makes one that knows no service."""
+        """Makes one without services."""
         self._changed = threading.Condition()
         self._statuses: dict[str, int] = {}
         self._ended = False
@@ -36,7 +36,7 @@ class Health:
         )
 
     def set(self, status: int, *names: str) -> None:
-        """Sets the status of services, and tells those who watch."""
+        """Sets the status of services, and sends it to their watches."""
         with self._changed:
             self._statuses.update(dict.fromkeys(names, status))
             self._changed.notify_all()
@@ -47,7 +47,7 @@ class Health:
         self.set(status, "", *names)
 
     def end_watches(self) -> None:
-        """Ends every watch: one that is open would hold the server for its whole grace."""
+        """Ends every watch: an open one would delay the server's end by the whole grace."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -63,7 +63,7 @@ class Health:
     def _watch(
         self, request: HealthCheckRequest, context: grpc.ServicerContext
     ) -> Iterator[HealthCheckResponse]:
-        """Sends the status, and again whenever it is another."""
+        """Sends the status, and again whenever it changes."""
         context.add_callback(self._wake)
         told = None
         while context.is_active():
@@ -75,7 +75,7 @@ class Health:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "the server ends")
 
     def _wait_for_news(self, name: str, told: int | None, context: grpc.ServicerContext) -> int:
-        """Waits for another status than ``told``, or the end; returns the status."""
+        """Waits for a status other than ``told``, or the end; returns the status."""
 
         def status() -> int:
             return self._statuses.get(name, HealthCheckResponse.SERVICE_UNKNOWN)

@@ -1,7 +1,7 @@
 """Counts what the bytes of a message would become, before they are parsed.
 
 Two bytes of an empty sub-message become a hundred in memory, so a bound on
-bytes alone is none. Knows the encoding of protobuf and any message's descriptor.
+bytes alone is not enough. Uses protobuf's encoding and the messages' descriptors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LONGEST_VARINT = 10
 
 
 class WireType(IntEnum):
-    """How a field is written, besides the two kinds of groups."""
+    """The wire types of fields, besides the two of groups."""
 
     VARINT = 0
     FIXED64 = 1
@@ -73,7 +73,7 @@ class _Counter:
                     elif field is not None and field.type not in _TEXTS:
                         self._add(length)
                     position += length
-                case _:  # a group, which no message here has
+                case _:  # a group, which no message here uses
                     raise _malformed()
 
     def _add(self, items: int) -> None:

@@ -1,4 +1,4 @@
-"""Reads requests and writes replies: messages to plain values, strictly, and back."""
+"""Reads requests and writes replies: from messages to plain values, strictly, and back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Request = pb.PrepareRequest | pb.ComputeRequest | pb.GetServerInfoRequest
 def check_request(request: Request, max_call_id_chars: int) -> None:
     """Checks what holds for every request.
 
-    The inputs of a Compute are left to whoever reads them.
+    The inputs of a Compute are checked where they are read.
 
     Raises:
         InvalidProgramError: a field outside the context is unknown.
@@ -58,7 +58,7 @@ def read_preparation(request: pb.PrepareRequest, field: str = "") -> Preparation
 
 
 def write_preparation(wanted: Preparation) -> pb.PrepareRequest:
-    """Writes what ``read_preparation`` reads; without the wait, which is one caller's."""
+    """Writes what ``read_preparation`` reads, without the wait: that belongs to one call."""
     return pb.PrepareRequest(
         program=wanted.program,
         precision=PRECISIONS[wanted.precision],
@@ -99,7 +99,7 @@ def write_plan(prepared: Prepared, replica_id: str) -> pb.PrepareResponse:
 
 
 def write_poll_after(seconds: float, replica_id: str) -> pb.PrepareResponse:
-    """Writes the answer to a Prepare that didn't want to wait longer."""
+    """Writes the answer to a Prepare whose wait is over before the plan is ready."""
     return pb.PrepareResponse(poll_after=_write_seconds(seconds), replica_id=replica_id)
 
 
@@ -123,7 +123,7 @@ def write_result(result: Result, record: CallRecord, replica_id: str) -> pb.Comp
 
 
 def _write_seconds(seconds: float) -> Duration:
-    """Writes a length of time."""
+    """Writes a duration."""
     duration = Duration()
     duration.FromNanoseconds(int(seconds * 1e9))
     return duration

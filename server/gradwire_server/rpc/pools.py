@@ -1,6 +1,6 @@
-"""The groups of services that a server has, and how many calls of each it takes.
+"""The pools of a server's services, and how many calls of each it accepts.
 
-A new service is added here, in a group that there is or in one of its own.
+A new service is added here, to an existing pool or to one of its own.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def derivative_pool(
 ) -> ServicePool:
     """Makes the pool of the derivative service.
 
-    Computes are refused before they are read while too many are there, or while the
-    scheduler expects that they would wait for too long.
+    Computes are refused before they are read while too many are in progress, or while
+    the scheduler expects them to wait for too long.
     """
     computes = settings.max_executions + settings.max_waiting_executions
     crowded = Bound("max_wait_percent", settings.max_wait_percent, text="and calls wait for longer")
@@ -58,9 +58,9 @@ def side_pool(
 ) -> ServicePool:
     """Makes the pool of gRPC's own services: health and reflection.
 
-    Health is asked for without a token, so that anybody who reaches the port can call.
-    One setting bounds both services together; calls that last, which watch or reflect,
-    get a quarter of it for each method, and so leave places for checks.
+    Health needs no token, so that every client that reaches the port can call it. One
+    setting bounds both services together; long calls, which watch or reflect, get a
+    quarter of it for each method, and so leave places for checks.
     """
     most = settings.max_side_calls
     few = Bound(

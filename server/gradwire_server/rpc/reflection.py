@@ -1,4 +1,4 @@
-"""gRPC's reflection service: which services there are, for tools such as grpcurl."""
+"""gRPC's reflection service: lists the services, for tools such as grpcurl."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gRPC's server, as it keeps within bounds, and how it ends without losing a call."""
+"""The gRPC server: its bounds, and how it stops without losing a call."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from gradwire_server.serving.lifecycle import Lifecycle
 from gradwire_server.start_error import StartError
 
 _HOLD_SECONDS = 0.05
-"""Long enough for those who call one after the other to make their next call, and
-for clients to hear that the server ends."""
+"""Long enough for clients that call in sequence to make their next call, and for
+clients to learn that the server ends."""
 
 
 class GrpcServer:
@@ -37,10 +37,10 @@ class GrpcServer:
 
         Args:
             settings: Where it listens, and the bounds on its messages.
-            guard: Who may call.
-            pools: What it serves.
+            guard: Decides who may call.
+            pools: The services that it serves.
             lifecycle: Counts the calls in flight.
-            health: What those who watch the server are told.
+            health: The status that health checks and watches get.
             note: Called with the record of each call that ``guard`` refuses.
         """
         self._listen = settings.listen
@@ -52,7 +52,7 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers(tuple(pool.handler for pool in pools))
 
     def bind(self) -> str:
-        """Has it listen where the settings say; returns its address, as a gRPC target.
+        """Binds it to the address in the settings; returns its address, as a gRPC target.
 
         Raises:
             StartError: the address can't be bound.
@@ -66,14 +66,14 @@ class GrpcServer:
         return f"{self._listen.rpartition(':')[0]}:{port}"
 
     def start(self) -> None:
-        """Answers calls from now on; while ``lifecycle`` takes none, with a refusal."""
+        """Answers calls from now on; while ``lifecycle`` accepts none, with a refusal."""
         self._server.start()
 
     def stop(self, seconds: float) -> bool:
         """Refuses new calls, finishes those in flight, and stops.
 
         Args:
-            seconds: What those in flight are given; then they are cancelled.
+            seconds: How long calls in flight may take; then they are cancelled.
 
         Returns:
             Whether they have ended in time.
@@ -96,24 +96,24 @@ class GrpcServer:
 
 
 def _make_server(settings: Settings, interceptors: list[grpc.ServerInterceptor]) -> grpc.Server:
-    """Makes gRPC's own.
+    """Makes gRPC's own server.
 
-    It has no ``maximum_concurrent_rpcs``: gRPC would reject calls that handlers
-    have counted already, and never call these to count them out.
+    It has no ``maximum_concurrent_rpcs``: gRPC would reject calls that admission
+    has counted already, and not call the handlers that count their end.
     """
     return grpc.server(
-        ThreadPoolExecutor(1),  # starts none: all handlers name threads of their own
+        ThreadPoolExecutor(1),  # starts no thread: each handler names its own pool
         interceptors=interceptors,
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
-            # Calls that nobody has looked at yet wait in gRPC's core; past the
-            # first number some are cancelled there, past the second all.
+            # Calls that no handler was asked for yet wait in gRPC's core; past
+            # the first number some are cancelled there, past the second all.
             ("grpc.server.max_pending_requests", settings.max_pending_calls // 2),
             ("grpc.server.max_pending_requests_hard_limit", settings.max_pending_calls),
             ("grpc.so_reuseport", 0),  # two servers on one port would share its calls
-            # Clients may ask every half minute whether a long call goes on, and
-            # balancers between calls, too; callers who have vanished are found out.
+            # Clients may ping every half minute during a long call, and balancers
+            # between calls, too; the server's own pings detect lost clients.
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.keepalive_time_ms", 60_000),

@@ -1,4 +1,4 @@
-"""The RPCs. Each reads its request, makes one call of the domain, and writes the reply."""
+"""The RPCs. Each reads its request, makes one call to the engine, and writes the reply."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import Settings
 from gradwire_server.observability.logs import FIELDS
 from gradwire_server.rpc import messages as requests
+from gradwire_server.rpc.auth.identity import Identities
 from gradwire_server.rpc.info import describe_server
 from gradwire_server.rpc.message_limits import check_items
 from gradwire_server.rpc.status import describe, to_grpc
@@ -33,7 +34,7 @@ _POLL_SECONDS = 1.0
 """When to ask again for a plan that isn't ready."""
 
 _FOREVER = 10.0**6
-"""Above this a deadline, in seconds, is gRPC's word for none."""
+"""Above this a deadline, in seconds, stands for none in gRPC."""
 
 _TRACE_HEADERS = ("traceparent", "tracestate")
 
@@ -44,8 +45,8 @@ _Reply = pb.PrepareResponse | pb.ComputeResponse | pb.GetServerInfoResponse
 class DerivativeService:
     """Serves gradwire.v1.DerivativeService.
 
-    Requests arrive and replies leave as bytes, so that reading and writing
-    them is timed, and a request that doesn't parse gets an answer of ours.
+    Handlers take requests and return replies as bytes, so that parsing and
+    serialising are timed, and a request that doesn't parse gets an error of ours.
     """
 
     def __init__(
@@ -53,19 +54,22 @@ class DerivativeService:
         engine: Engine,
         lifecycle: Lifecycle,
         settings: Settings,
+        identities: Identities,
         note: Callable[[CallRecord], None],
     ) -> None:
         """Makes the service.
 
         Args:
-            engine: What prepares and computes.
-            lifecycle: Whether calls are taken.
+            engine: Prepares and computes.
+            lifecycle: Says whether calls are accepted.
             settings: The server's settings.
+            identities: Names the callers.
             note: Called with the record of each finished call.
         """
         self._engine = engine
         self._lifecycle = lifecycle
         self._settings = settings
+        self._identities = identities
         self._note = note
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -109,7 +113,7 @@ class DerivativeService:
         kind: type[_Request],
         answer: Callable[[_Request, Deadline, CallRecord], _Reply],
     ) -> grpc.RpcMethodHandler[bytes, bytes]:
-        """Wraps a method in what all calls need around their own work."""
+        """Wraps a method in what all calls need."""
         settings = self._settings
         default_seconds = (
             settings.default_prepare_seconds
@@ -119,7 +123,7 @@ class DerivativeService:
 
         def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
             record = CallRecord(method, bytes_in=len(data), peer=context.peer())
-            record.caller = record.peer
+            record.caller = self._identities.name(context)
             record.parent = _trace_headers(context)
             try:
                 check_items(data, kind, settings.max_request_items)
@@ -178,7 +182,7 @@ def _parse(kind: type[_Request], data: bytes) -> _Request:
 
 
 def _trace_headers(context: grpc.ServicerContext) -> dict[str, str] | None:
-    """Returns what W3C's Trace Context has callers send, if this one does."""
+    """Returns the call's headers of W3C's Trace Context, or None."""
     found = {k: str(v) for k, v in context.invocation_metadata() if k in _TRACE_HEADERS}
     return found or None
 

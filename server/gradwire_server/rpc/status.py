@@ -26,7 +26,7 @@ RETRY_SECONDS = {
 """When to try again, for each reason that is retryable, unless the error says later."""
 
 MAX_RETRY_SECONDS = 10.0
-"""The latest that anybody is asked to come back."""
+"""The longest delay that a caller is asked for."""
 
 _MAX_MESSAGE = 1000
 _MAX_FIELD = 200
@@ -37,8 +37,8 @@ _MAX_VALUE = 100
 def describe(error: Exception, call_id: str) -> tuple[status_pb2.Status, error_pb2.ErrorDetail]:
     """Returns the status of a failed call, and the detail that it holds.
 
-    Everything that isn't meant for callers becomes INTERNAL with a generic
-    text; whoever calls this logs the rest.
+    Every error that isn't meant for callers becomes INTERNAL with a generic
+    text; the function that calls this logs the rest.
     """
     reason = public_reason(error)
     rule = REASONS[reason]
@@ -81,7 +81,7 @@ def public_reason(error: Exception) -> Reason:
 
 
 def _retry_seconds(error: Exception, reason: Reason) -> float:
-    """Returns when to try again: the longer the queue, the later, and not all at once."""
+    """Returns when to retry: later for a longer queue, with jitter."""
     usual = RETRY_SECONDS[reason]
     expected = error.retry_after if isinstance(error, OverloadedError) else None
     if expected is None or expected <= usual:

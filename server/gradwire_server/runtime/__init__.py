@@ -1,1 +1,1 @@
-"""From the bytes of an executable to runs of it; the devices."""
+"""Loads executables from bytes and runs them; the devices."""

@@ -1,4 +1,4 @@
-"""The devices that the server computes on, and what names the environment of a result."""
+"""The devices that the server computes on, and the names of their environment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DeviceInfo:
     Attributes:
         id: Its number.
         platform: Such as ``cpu`` or ``gpu``.
-        kind: The maker's name for it.
+        kind: The manufacturer's name for it.
         memory_bytes: What JAX may use of its memory; 0 if unknown.
         used_bytes: What is in use now; 0 if unknown.
     """
@@ -41,7 +41,7 @@ class DeviceInfo:
 
 
 def set_up_device(platform: str) -> DeviceInfo:
-    """Has JAX find its device; returns the first.
+    """Has JAX find its devices; returns the first.
 
     Raises:
         DeviceError: there is none, or not of the platform asked for.
@@ -62,7 +62,7 @@ def list_devices() -> list[DeviceInfo]:
 
 
 def libraries() -> dict[str, str]:
-    """Returns the versions of what the server is built on."""
+    """Returns the versions of the libraries that the server uses."""
     return {
         "jax": jax.__version__,
         "jaxlib": jaxlib.version.__version__,
@@ -80,7 +80,7 @@ def server_version() -> str:
 
 
 def describe_build() -> dict[str, str]:
-    """Names what computes: the versions, and the kind of the device."""
+    """Describes what computes: the versions, and the kind of the device."""
     device = list_devices()[0]
     return {
         "version": server_version(),
@@ -94,7 +94,7 @@ def describe_build() -> dict[str, str]:
 def environment() -> str:
     """Names everything outside a program that can change its result.
 
-    Versions alone would serve stale executables to whoever edits the sources,
+    Versions alone would allow stale executables after an edit of the sources,
     so these are part of it too, as a hash.
     """
     set_up_jax()
@@ -143,7 +143,7 @@ def _host_memory() -> int:
 
 
 def _hash_sources() -> str:
-    """Hashes the sources of what can change a result, on both sides, and no others."""
+    """Hashes those sources of client and server that can change a result, and no others."""
     digest = hashlib.sha256()
     shared = Path(gradwire.ir.__file__).parent.parent
     server = Path(gradwire_server.__file__).parent

@@ -1,6 +1,6 @@
-"""Loads what the compiler made, and runs it.
+"""Loads the executables that the compiler made, and runs them.
 
-Loading unpickles: only ever load what this server compiled.
+Loading unpickles: only load what this server compiled.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Executable:
     """A compiled program on this process's device.
 
     Attributes:
-        cost: What the compiler said of it.
+        cost: Its cost, as the compiler reported it.
         held_bytes: An estimate of the memory that it holds.
     """
 

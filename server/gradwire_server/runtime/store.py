@@ -1,6 +1,6 @@
-"""Executables on disk, so that a server that starts again need not compile again.
+"""Executables on disk, so that a restarted server need not compile again.
 
-Knows keys and bytes, not what they mean. Whoever can write to the directory
+It maps keys to bytes, whatever these mean. A user who can write to the directory
 can run code in the server, so it must belong to the server's user alone.
 """
 
@@ -33,21 +33,21 @@ class StoreError(StartError):
 
 
 class Store:
-    """A directory of files, each holding a key and what belongs to it.
+    """A directory of files, each holding a key and its value.
 
     Safe for several threads, and for several servers of one user.
 
     Attributes:
         num_bytes: The size of all files, as it was at the last write of this server.
-        failed_writes: How many values could not be kept, for want of space or rights.
+        failed_writes: How many values could not be written, for lack of space or permission.
     """
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
         """Opens the directory, and makes it if need be.
 
-        One of this user that is open to others is closed: Kubernetes may give a
-        volume's folders to a group whenever it mounts it. What others may have
-        written meanwhile is not read.
+        If other users may access it, their permissions are removed: Kubernetes may
+        give a volume's folders to a group whenever it mounts it. Files that others
+        may have written meanwhile are not read.
 
         Raises:
             StoreError: it can't be made, or belongs to another user.
@@ -65,21 +65,21 @@ class Store:
                     f"got {directory} of user {status.st_uid}"
                 )
             if status.st_mode & 0o077:
-                _log.warning("%s was open to others; it is closed", directory)
+                _log.warning("others could access %s; their permissions are removed", directory)
                 directory.chmod(0o700)
         except OSError as error:
             raise StoreError(f"`cache_dir` can't be made: {error}") from error
         self._remove_leftovers()
 
     def free_bytes(self) -> int:
-        """Returns the space that is left on the directory's file system; 0 if unknown."""
+        """Returns the free space on the directory's file system; 0 if unknown."""
         try:
             return shutil.disk_usage(self._directory).free
         except OSError:
             return 0
 
     def read(self, key: bytes) -> bytes | None:
-        """Returns what was written under the key, or None if it isn't there unharmed."""
+        """Returns the value written under the key, or None if it is missing or damaged."""
         path = self._path(key)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -89,7 +89,7 @@ class Store:
                     _log.warning("%s is not this user's alone and is not read", path)
                     return None
                 content = file.read()
-                os.utime(file.fileno())  # the oldest are the first to go
+                os.utime(file.fileno())  # the oldest are removed first
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -102,7 +102,7 @@ class Store:
         return value
 
     def write(self, key: bytes, value: bytes) -> None:
-        """Keeps a value; without room for it, or on a full disk, does nothing."""
+        """Writes a value; does nothing if it exceeds the bound or the disk is full."""
         content = _pack(key, value)
         if len(content) > self._max_bytes:
             return
@@ -122,7 +122,7 @@ class Store:
         self._trim(path)
 
     def remove(self, key: bytes) -> None:
-        """Forgets the key."""
+        """Removes the key."""
         _unlink(self._path(key))
 
     def _path(self, key: bytes) -> Path:
@@ -157,12 +157,12 @@ class Store:
 
 
 def open_store(settings: Settings) -> Store | None:
-    """Opens the cache directory; None if nothing is to be kept.
+    """Opens the cache directory; returns None if executables are not to be kept.
 
-    A directory that nobody asked for may be missing: a warning says so.
+    The default directory may be unusable: then a warning is logged.
 
     Raises:
-        StoreError: one that was asked for can't be used.
+        StoreError: a directory that was set explicitly can't be used.
     """
     if settings.cache_dir == OFF:
         return None
@@ -180,7 +180,7 @@ def _directory_of(settings: Settings) -> Path:
         if settings.cache_dir == AUTO:
             return default_cache_dir()
         return own_folder(Path(settings.cache_dir))
-    except RuntimeError as error:  # this user has no home
+    except RuntimeError as error:  # this user has no home directory
         raise StoreError(str(error)) from error
 
 
@@ -190,7 +190,7 @@ def _pack(key: bytes, value: bytes) -> bytes:
 
 
 def _unpack(content: bytes, key: bytes) -> bytes | None:
-    """Returns the value, if every byte is as it was written and the key is the same."""
+    """Returns the value if every byte is as written and the key is the same, else None."""
     start = len(_MAGIC) + _DIGEST_BYTES
     rest = content[start:]
     if content[:start] != _MAGIC + hashlib.sha256(rest).digest():

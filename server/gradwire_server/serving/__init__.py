@@ -1,1 +1,1 @@
-"""From a request to its answer: plans, their turn to run, batches."""
+"""From a request to its answer: plans, the queue of runs, batches."""

@@ -19,7 +19,7 @@ from gradwire_server.serving.plan import Plan
 
 _REPLY_BYTES = 2048
 _OUTPUT_BYTES = 512
-"""What a reply holds beside the elements, generously: ids, times, dtypes, shapes."""
+"""An upper estimate of what a reply holds beside the elements: ids, times, dtypes, shapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def bucket_of(rows: int) -> int:
 
 
 def check_size(plan: Plan, rows: int, limits: BatchLimits) -> None:
-    """Checks that a run of so many rows can be compiled and answered.
+    """Checks that a run of this many rows can be compiled and answered.
 
     Every intermediate of one sample is there once for each row of the bucket,
     so the bounds on a tensor hold for its widest times that.
@@ -85,10 +85,10 @@ def check_size(plan: Plan, rows: int, limits: BatchLimits) -> None:
 
 
 def check_memory(cost: Cost, limits: BatchLimits) -> None:
-    """Admits a run by what the compiler says that it takes.
+    """Checks that a run fits the device, by the compiler's figures.
 
     Raises:
-        OutOfMemoryError: that is more than there is.
+        OutOfMemoryError: it needs more memory than there is.
     """
     if limits.max_device_bytes and cost.peak_bytes > limits.max_device_bytes:
         raise OutOfMemoryError(
@@ -117,12 +117,12 @@ def pad(plan: Plan, inputs: Sequence[Array], rows: int) -> list[Array]:
 
 
 def cut(outputs: Sequence[Array], rows: int) -> list[Array]:
-    """Takes the padding off the outputs."""
+    """Removes the padding from the outputs."""
     return list(outputs) if rows == NO_BATCH else [x[:rows] for x in outputs]
 
 
 def empty_outputs(plan: Plan) -> list[Array]:
-    """Returns what a batch without rows gives; nothing has to run for it."""
+    """Returns the outputs for a batch without rows; nothing has to run for it."""
     return [np.empty((0, *t.shape), t.dtype) for t in plan.outputs]
 
 

@@ -1,4 +1,4 @@
-"""What is noted of one call while it is worked on; metrics and the access log read it."""
+"""The record of one call, filled while it is processed; metrics and access log read it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class CallRecord:
 
     Attributes:
         method: The RPC.
-        call_id: As the caller chose it, or one of the server's.
+        call_id: Chosen by the caller, or else by the server.
         attempt: 0 for the caller's first attempt at the call, then counting up.
-        client: The caller's name and version, as it gave them.
-        peer: Where the call came from, as gRPC has it.
-        caller: The name of the caller, for fairness between callers.
-        parent: The headers of the trace that the call belongs to, if it does.
+        client: The client's name and version, as the request gives them.
+        peer: The address of the client, as gRPC reports it.
+        caller: The name of the caller, by which the server is fair; see ``rpc.auth.identity``.
+        parent: The headers of the trace that the call belongs to, if any.
         trace_id: The trace, once it is known.
         started: On the clock of ``time.perf_counter``.
         operator: The derivative asked for; empty while it isn't known.
@@ -29,9 +29,9 @@ class CallRecord:
         non_finite: Elements of the outputs that are NaN or infinite.
         status: The name of the gRPC status.
         reason: The name of the reason of a failure.
-        limit: The name of the bound that the call was refused for, if it was one.
-        unread: Whether it was refused before its message was read. Nothing else is known
-            of it then, and there may be thousands in a second.
+        limit: The name of the bound that the call was refused for, if any.
+        unread: Whether it was refused before its message was read. Then nothing else is
+            known of it, and there may be thousands in a second.
         bytes_in: Bytes of the request.
         bytes_out: Bytes of the reply.
         total: Seconds from the first byte read to the last byte written.
@@ -70,12 +70,12 @@ class CallRecord:
     serialise: float = 0.0
 
     def stage(self, name: str) -> Stage:
-        """Returns a block whose time is added to one of ``STAGES``, even if it fails."""
+        """Returns a context whose time is added to one of ``STAGES``, even if it fails."""
         return Stage(self, name)
 
 
 class Stage:
-    """A block of a call whose time is noted. A class costs a third of a generator."""
+    """Measures a part of a call. A class takes a third of a generator's time."""
 
     __slots__ = ("_name", "_record", "_start")
 

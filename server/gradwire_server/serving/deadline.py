@@ -1,4 +1,4 @@
-"""Until when a call may be worked on. Knows no gRPC: the edge makes one per call."""
+"""The deadline of a call. It must not import gRPC: the RPC layer makes one for each call."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 class StillRunning(Exception):
-    """What was waited for isn't there yet, and the caller wants to know."""
+    """What the caller waits for isn't ready within the wait that it asked for."""
 
 
-_GLANCE = 0.5
-"""Seconds between two looks at whether a waiting caller is still there."""
+_CHECK_SECONDS = 0.5
+"""Seconds between two checks whether a waiting caller is still connected."""
 
 
 def _always() -> bool:
@@ -25,11 +25,11 @@ def _always() -> bool:
 
 
 class Deadline:
-    """A moment on the monotonic clock, and whether anybody still waits.
+    """A moment on the monotonic clock, and whether the caller still waits.
 
     Attributes:
         at: The moment, as ``time.monotonic`` counts.
-        alive: Says whether the caller is still there.
+        alive: Says whether the caller is still connected.
     """
 
     __slots__ = ("alive", "at")
@@ -47,7 +47,7 @@ class Deadline:
         return self.remaining() <= 0 or not self.alive()
 
     def check(self, doing: str) -> None:
-        """Raises unless there is time left, and somebody who waits.
+        """Raises unless there is time left, and the caller still waits.
 
         Raises:
             DeadlineError: the moment has passed, or the caller has gone.
@@ -56,7 +56,7 @@ class Deadline:
             raise late(doing)
 
     def wait(self, future: Future[T], doing: str, *, at_most: float | None = None) -> T:
-        """Returns the future's result; whoever works on it goes on in any case.
+        """Returns the future's result; the work on it goes on in any case.
 
         Raises:
             StillRunning: ``at_most`` seconds have passed, the deadline has not.
@@ -71,9 +71,9 @@ class Deadline:
             if left <= 0 or not self.alive():
                 raise late(doing)
             try:
-                return future.result(min(left, _GLANCE))
+                return future.result(min(left, _CHECK_SECONDS))
             except TimeoutError:
-                continue  # its own, or ours: the loop finds out which
+                continue  # the future's own, or ours: the loop finds out which
         return future.result()
 
 

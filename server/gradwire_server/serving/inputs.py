@@ -54,21 +54,21 @@ def read_inputs(messages: Sequence[pb.Input], plan: Plan) -> tuple[list[Array], 
 
 
 def _read_as_wanted(message: pb.Input, wanted: TensorType) -> Array | None:
-    """Reads an input that is as it should be, and gives up on any other.
+    """Reads an input that has the plan's form; returns None for any other.
 
-    Most are, and for a small call the full checks take as long as the run.
+    Most have it, and for a small call the full checks take as long as the run.
     """
     tensor = message.tensor
     dtype = wanted.dtype
     if (
         tensor.dtype != TO_WIRE[dtype]
         or tensor.shape != list(wanted.shape)
-        or dtype.kind == "b"  # its bytes must be looked at
+        or dtype.kind == "b"  # its bytes must be checked
         or len(UnknownFieldSet(message))
         or len(UnknownFieldSet(tensor))
     ):
         return None
-    data = tensor.data  # each look at it makes a copy
+    data = tensor.data  # each access to it makes a copy
     if len(data) != wanted.nbytes:
         return None
     return np.frombuffer(data, dtype).reshape(wanted.shape)

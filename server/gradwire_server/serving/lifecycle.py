@@ -1,4 +1,4 @@
-"""Whether the server takes calls, and how many it has."""
+"""Whether the server accepts calls, and how many are in flight."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from enum import StrEnum
 from gradwire.errors import OverloadedError, UnavailableError
 
 _LONGEST_HOLD = 2.0
-"""Seconds; nobody is held for ever, whatever goes wrong."""
+"""Seconds; no caller is held for ever, whatever fails."""
 
 
 class State(StrEnum):
-    """What the server does. One that leaves still takes calls, and asks for none."""
+    """What the server does. In LEAVING it still accepts calls, but reports that it doesn't."""
 
     STARTING = "starting"
     SERVING = "serving"
@@ -40,7 +40,7 @@ class Lifecycle:
 
     @property
     def calls(self) -> int:
-        """The calls that are being worked on."""
+        """The number of calls in progress."""
         return self._calls
 
     @property
@@ -49,12 +49,12 @@ class Lifecycle:
         return self._bytes
 
     def serve(self) -> None:
-        """Takes calls from now on."""
+        """Accepts calls from now on."""
         with self._lock:
             self._state = State.SERVING
 
     def leave_rotation(self) -> bool:
-        """Says that this server is about to drain, and goes on taking calls.
+        """Reports that this server is about to drain, and goes on accepting calls.
 
         Returns:
             Whether it was serving.
@@ -66,34 +66,34 @@ class Lifecycle:
             return serving
 
     def drain(self) -> None:
-        """Takes no more calls."""
+        """Accepts no more calls."""
         with self._lock:
             self._state = State.DRAINING
 
     def hold_refusals(self) -> None:
-        """Has callers wait for their refusal, until ``release_refusals``.
+        """Delays refusals until ``release_refusals``.
 
-        gRPC cancels a call that arrives between the end of a server and the
-        client's learning of it. A caller who waits for an answer makes no such
-        call, so callers are held while the server is ended.
+        gRPC cancels a call that arrives after a server has ended and before the
+        client learns of it. A caller that waits for an answer makes no such
+        call, so refused callers are held while the server is ended.
         """
         self._refusing.clear()
 
     def release_refusals(self) -> None:
-        """Lets the callers go who were held."""
+        """Sends the refusals that were delayed."""
         self._refusing.set()
 
     def enter(self, size: int) -> None:
         """Counts a call that begins. Each enter is followed by one leave.
 
-        One call is taken at least, whatever its size.
+        At least one call is accepted, whatever its size.
 
         Args:
             size: The bytes of its request.
 
         Raises:
-            UnavailableError: the server doesn't take calls.
-            OverloadedError: the calls that it has hold too many bytes.
+            UnavailableError: the server doesn't accept calls.
+            OverloadedError: the calls in progress hold too many bytes.
         """
         with self._lock:
             room = not self._calls or self._bytes + size <= self._max_bytes
@@ -120,6 +120,6 @@ class Lifecycle:
                 self._idle.notify_all()
 
     def wait_until_idle(self, seconds: float) -> bool:
-        """Waits until there are no calls; returns False if there still are some."""
+        """Waits until no calls are in progress; returns whether that came in time."""
         with self._idle:
             return self._idle.wait_for(lambda: not self._calls, seconds)

@@ -1,4 +1,4 @@
-"""The manifests as a cluster gets them, and where to look in them."""
+"""The manifests as a cluster gets them, and access to their parts."""
 
 from __future__ import annotations
 

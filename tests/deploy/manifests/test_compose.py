@@ -20,7 +20,7 @@ each_service = pytest.mark.parametrize(
 
 @each_service
 def test_it_is_confined(service: dict[str, Any]) -> None:
-    """A service runs as somebody else than root, with no rights, on a root that it can't write."""
+    """A service runs as another user than root, without rights, on a root that it can't write."""
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]

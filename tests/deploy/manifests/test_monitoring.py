@@ -20,7 +20,7 @@ def test_the_rules_are_those_of_prometheus(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLUSTER)
 def test_a_start_without_end_is_heard_of(name: str) -> None:
-    """The alert waits for programs to be warmed up, but not until Kubernetes starts over."""
+    """The alert waits for programs to be warmed up, but not until Kubernetes restarts it."""
     rules = [rule for group in read(RULES)["groups"] for rule in group["rules"]]
     (waits,) = (rule["for"] for rule in rules if rule.get("alert") == "GradwireNotReady")
     probe = server_pod(name).container["startupProbe"]

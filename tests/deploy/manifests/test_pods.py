@@ -184,7 +184,7 @@ def test_files_in_settings_are_mounted(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLUSTER)
 def test_secrets_are_named_and_never_made(name: str) -> None:
-    """TLS and tokens come from secrets, read-only and not for everybody; none is shipped."""
+    """TLS and tokens come from secrets, read-only and not for all users; none is shipped."""
     assert not of_kind(name, "Secret")
     for pod in pods(name):
         secrets = [volume for volume in pod.spec["volumes"] if "secret" in volume]

@@ -1,4 +1,4 @@
-"""Who reaches whom: services, policies, budgets and autoscaling fit the pods and each other."""
+"""Traffic between pods: services, policies, budgets and autoscaling fit the pods and each other."""
 
 import re
 from typing import Any
@@ -68,7 +68,7 @@ def test_nothing_is_let_in_by_default(name: str) -> None:
 
 @each_cluster
 def test_only_the_listed_may_talk(name: str) -> None:
-    """Envoy calls servers, labelled namespaces call Envoy, monitoring reads; nobody else."""
+    """Envoy calls servers, labelled namespaces call Envoy, monitoring reads; nothing else."""
     allowed = {}
     for pod, own_name in ((SERVER, "gradwire"), (ENVOY, "gradwire-envoy")):
         policy = named(name, "NetworkPolicy", own_name)["spec"]
@@ -90,7 +90,7 @@ def test_only_the_listed_may_talk(name: str) -> None:
 
 @each_cluster
 def test_the_servers_call_nobody(name: str) -> None:
-    """Envoy may ask for names and call servers; for the servers no way out is opened."""
+    """Envoy may ask for names and call servers; the servers may open no connection."""
     assert "egress" not in named(name, "NetworkPolicy", "gradwire")["spec"]
     calls, names = named(name, "NetworkPolicy", "gradwire-envoy")["spec"]["egress"]
     assert calls["to"] == [{"podSelector": {"matchLabels": SERVER}}]
@@ -146,7 +146,7 @@ def test_envoy_watches_where_its_certificates_are_mounted(name: str, file: str) 
 
 @each_cluster
 def test_the_autoscaler_scales_the_servers(name: str) -> None:
-    """It owns the number of servers, so the manifest must not reset it."""
+    """It sets the number of servers, so the manifest must not reset it."""
     (scaler,) = of_kind(name, "HorizontalPodAutoscaler")
     target = scaler["spec"]["scaleTargetRef"]
     assert "replicas" not in named(name, target["kind"], target["name"])["spec"]

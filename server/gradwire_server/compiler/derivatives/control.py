@@ -1,4 +1,4 @@
-"""Choices and loops: each is the primitive of JAX that differentiates as it should."""
+"""Choices and loops: each is the primitive of JAX with the right derivatives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Bound = Callable[..., Arrays]
 
 
 def bind(arguments: Sequence[Any], captures: tuple[int, ...]) -> tuple[list[Bound], Arrays]:
-    """Returns the functions of a node with their captured operands filled in, and the others."""
+    """Returns a node's functions with their captured operands bound, and the other operands."""
     functions = [f for f in arguments if isinstance(f, JaxFunction)]
     captured, own = divide_operands(
         arguments[len(functions) :], {"captures": captures}, len(functions)

@@ -66,7 +66,7 @@ def _diagonal_estimate(f: JaxFunction, *operands: jax.Array, **attrs: Any) -> li
 def _over_probes(
     f: Callable[..., tuple[Shared, Any]], point: Point, attrs: Mapping[str, Any]
 ) -> tuple[Shared, Any]:
-    """Returns what ``f`` shares between probes, and the rest stacked along axis 0."""
+    """Returns the results of ``f`` that all probes share, and the others stacked along axis 0."""
     answer: tuple[Shared, Any] = jax.vmap(f, out_axes=(None, 0))(*_probes(point, attrs))
     return answer
 
@@ -99,7 +99,7 @@ def _probes(point: Point, attrs: Mapping[str, Any]) -> Arrays:
         return point.extras
     draw = jax.random.rademacher if attrs["distribution"] == "rademacher" else jax.random.normal
     leaves = point.layout.leaves
-    # The generator is named, so that no setting of JAX changes an estimate.
+    # The generator is explicit, so that no setting of JAX changes an estimate.
     keys = jax.random.split(jax.random.key(point.extras[0], impl="threefry2x32"), len(leaves))
     return tuple(
         draw(key, (attrs["num_samples"], *leaf.shape), leaf.dtype)

@@ -73,7 +73,7 @@ def _solve(
 ) -> Arrays:
     """Steps until no residual is above the tolerance.
 
-    What ends otherwise, and not where rounding ends it, is no solution but NaN,
+    If the steps end otherwise, and rounding isn't the reason, the result is NaN,
     and so are its derivatives.
     """
 
@@ -115,13 +115,13 @@ def _moved(before: Arrays, x: Arrays) -> jax.Array:
     Rounding can keep a residual above any tolerance, and steps by a multiple of
     eps then go on for ever; at a double root, where an error of eps in f moves
     the root by its square root, they are of the order of √eps. Steps that
-    circle, wander or grow are of the order of x. So the line is √eps, half of
-    the digits. Small steps can lead far, so the last quarter of all steps is
-    held to it as well as the last: what has come down to eps by n steps with
-    an error like rⁿ moves by no more than eps^¾ in it.
+    cycle, drift or grow are of the order of x. So the threshold is √eps, half
+    of the digits. Many small steps can add up, so it holds for the last quarter
+    of all steps as well as for the last: an iteration that has reached eps after
+    n steps with an error like rⁿ moves by no more than eps^¾ in that quarter.
 
-    Each array is measured by itself, as one unit: a small one must not hide
-    beside a large one. But the rounding of large arrays reaches small ones
+    Each array is measured by itself, as one unit: a large one must not hide the
+    steps of a small one. But the rounding of large arrays affects small ones
     (a multiplier that is 0), so that none counts as less than ∜eps of all.
     """
     eps = float(np.finfo(x[0].dtype).eps)
@@ -134,7 +134,7 @@ def _moved(before: Arrays, x: Arrays) -> jax.Array:
 
 
 def _solve_dense(product: Equation, side: Arrays) -> Arrays:
-    """Solves a linear system whose matrix is known by its products: one for each column."""
+    """Solves a linear system whose matrix is given by its products: one for each column."""
     flat, unravel = ravel_pytree(side)
 
     def column(unit: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """Jacobians, Jacobians of each sample of a batch, and traces of Jacobians.
 
-∂value/∂leaf has the value's dtype, complex if the leaf is complex, whichever
-way it was computed; see ``jacobian_dtype``.
+∂value/∂leaf has the value's dtype, complex if the leaf is complex, in whichever
+mode it was computed; see ``jacobian_dtype``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _jacobian(
     f: JaxFunction, *operands: jax.Array, mode: str, chunk: int, holomorphic: bool, **attrs: Any
 ) -> list[jax.Array]:
     point = at_point(f, operands, attrs)
-    del holomorphic  # the mode was chosen by it
+    del holomorphic  # only the choice of the mode needs it
     values, aux, jacobians = jacobian_at(point, mode, chunk)
     return [*values, *jacobians, *aux]
 
@@ -82,8 +82,8 @@ def reverse_stacks(
 ) -> tuple[Arrays, Arrays, list[list[jax.Array]]]:
     """Returns values, aux and for each value and leaf ``(m, *leaf)``: the rows of J.
 
-    A complex value of real leaves goes as two real values, since a cotangent
-    of it would give the real part of a combination of rows only.
+    A complex value of real leaves is treated as two real values, since a
+    cotangent of it would give only the real part of a combination of rows.
     """
     leaves = point.layout.leaves
     apart = [stacks_parts(leaves, value) for value in point.layout.values]
@@ -146,11 +146,11 @@ def _batched_jacobian(
     independent: bool,
     **attrs: Any,
 ) -> list[jax.Array]:
-    """Takes the blocks from n or m sweeps, each over all samples at once.
+    """Computes the blocks by n or m sweeps, each over all samples at once.
 
     Where samples don't mix, Σ_c ∂y[b]/∂x[c] eᵢ is the i-th column of block b
-    alone, and Σ_c eⱼ ∂y[c]/∂x[b] its j-th row. ``independent`` was for the
-    check of independence, ``holomorphic`` for the choice of the modes.
+    alone, and Σ_c eⱼ ∂y[c]/∂x[b] its j-th row. Only the check of independence needs
+    ``independent``, and only the choice of the modes needs ``holomorphic``.
     """
     del independent, holomorphic
     point = at_point(f, operands, attrs)
@@ -240,8 +240,8 @@ def _jacobian_trace(
 def jacobian_entry(point: Point, index: jax.Array) -> tuple[tuple[Arrays, Arrays], jax.Array]:
     """Returns ``(values, aux)`` and the ``index``-th diagonal entry of a square Jacobian.
 
-    It is taken out by position: a product with eᵢ would make NaN of an
-    infinite entry elsewhere in the column.
+    It is selected by position: a product with eᵢ would be NaN if another
+    entry of the column is infinite.
     """
     tangents = unit_vectors(point.layout.leaves, index)
     values, products, aux = jax.jvp(point.function, point.leaves, tangents, has_aux=True)

@@ -23,7 +23,7 @@ class Point:
         function: Maps the leaves to ``(values, aux)``; every other operand is
             closed over.
         leaves: Where to differentiate.
-        extras: The operands behind those of the function.
+        extras: The operands after those of the function.
         layout: The types of all this.
     """
 

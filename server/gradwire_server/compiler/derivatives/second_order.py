@@ -18,7 +18,7 @@ from gradwire_server.compiler.derivatives.sweeps import (
 from gradwire_server.compiler.lowering.core import JaxFunction, Lowering
 
 Shared = tuple[Arrays, Arrays]
-"""The values and aux, which all sweeps have in common."""
+"""The values and aux, which all sweeps share."""
 
 
 def _hessian(

@@ -38,7 +38,7 @@ def stack_sweeps(sweep: Sweep, count: int, chunk: int) -> tuple[Any, Any]:
     if chunk == 0 or chunk >= count:
         # The shared part doesn't depend on i: it is computed once.
         return jax.vmap(sweep, out_axes=(None, 0))(jnp.arange(count))
-    # The last chunk repeats the last index, so that one program does for all.
+    # The last chunk repeats the last index, so that all chunks run one program.
     rows = -(-count // chunk)
     indices = jnp.minimum(jnp.arange(rows * chunk), count - 1).reshape(rows, chunk)
     stacked = lax.map(jax.vmap(lambda i: sweep(i)[1]), indices)

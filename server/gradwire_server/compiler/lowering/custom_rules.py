@@ -1,4 +1,4 @@
-"""Gives a function the derivative that its own rules say. Knows no single op."""
+"""Gives a function the derivative of its custom rules. It must not depend on single ops."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def with_jvp(run: Run, signature: Signature, rule: Callable[[], Run]) -> Run:
         run: Computes the results.
         signature: Its types.
         rule: Makes the rule; only called to differentiate, since the rule may
-            use this very function.
+            use this same function.
     """
     params, results = signature.params, signature.results
     function = jax.custom_jvp(_exactly(run, results))
@@ -54,7 +54,7 @@ def with_vjp(
 
     def finish(residuals: Arrays, cotangents: Arrays) -> tuple[Any, ...]:
         moved = iter(backward()(*residuals, *_moving(cotangents, results)))
-        # None stands for the zero of what can't be differentiated.
+        # None stands for the zero of a value that can't be differentiated.
         return tuple(next(moved) if is_inexact(t.dtype) else None for t in params)
 
     function.defvjp(start, finish)
@@ -63,12 +63,12 @@ def with_vjp(
 
 
 def _moving(values: Sequence[jax.Array], types: Sequence[TensorType]) -> list[jax.Array]:
-    """Returns the tangents or cotangents without those of what can't be differentiated."""
+    """Returns the tangents or cotangents without those of values that can't be differentiated."""
     return [value for value, t in zip(values, types, strict=True) if is_inexact(t.dtype)]
 
 
 def _zero(tensor_type: TensorType) -> Any:
-    """Returns the tangent of an integer: JAX has a dtype of its own for it."""
+    """Returns the tangent of an integer: JAX has a separate dtype for it."""
     return np.zeros(tensor_type.shape, jax.dtypes.float0)
 
 

@@ -1,4 +1,4 @@
-"""Turns a function of a checked program into a JAX function. Knows no single op."""
+"""Turns a function of a checked program into a JAX function. It must not depend on single ops."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gradwire_server.compiler.lowering.custom_rules import with_jvp, with_vjp
 from gradwire_server.compiler.lowering.linalg.spectral_pattern import find_spectral_sums
 
 _FOLDED_ELEMENTS = 256
-"""Up to so many, what is computed from constants may be computed once, by the compiler."""
+"""Results of up to so many elements that need constants only may be computed by the compiler."""
 
 
 class LoweringMismatchError(AssertionError):
-    """JAX returned another type than the table promises: a bug in either."""
+    """JAX returned another type than the table's: a bug in one of them."""
 
 
 def lower_function(

@@ -13,7 +13,7 @@ from jax import lax
 from gradwire.opset.core import At, ByArray, Index, NewAxis, Range
 from gradwire_server.compiler.lowering.core import Lowering, of_unfolded, unfolded
 
-_IN_BOUNDS = "promise_in_bounds"  # ``_positions`` sees to it
+_IN_BOUNDS = "promise_in_bounds"  # ``_positions`` ensures it
 
 
 def _positions(array: jax.Array, length: int, highest: int | None = None) -> jax.Array:
@@ -133,8 +133,8 @@ def _searchsorted(x: jax.Array, values: jax.Array, *, side: str) -> jax.Array:
 def _interp(x: jax.Array, xp: jax.Array, fp: jax.Array) -> jax.Array:
     """As ``numpy.interp``: the line through the points on both sides of x.
 
-    Each line is written from one of its points, ``base``, so chosen that nothing
-    is computed that isn't finite: what isn't used would be NaN in derivatives.
+    Each line is written from one of its points, ``base``, chosen so that every
+    intermediate is finite: one that isn't, even unused, would make derivatives NaN.
     """
     if xp.size == 1:
         return jnp.broadcast_to(fp[0], x.shape)

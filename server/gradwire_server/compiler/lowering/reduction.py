@@ -42,8 +42,8 @@ def _running(function: Lowering) -> Lowering:
 def _extremum(function: Lowering) -> Lowering:
     """The largest or smallest element; ties share its derivative equally.
 
-    JAX divides by the number of ties, which is 0 where the result is NaN: what comes of
-    that differs between forward and reverse mode. Here the derivative is NaN as well.
+    JAX divides by the number of ties, which is 0 where the result is NaN: the outcome
+    differs between forward and reverse mode. Here the derivative is NaN as well.
     """
 
     @partial(jax.custom_jvp, nondiff_argnums=(1, 2))

@@ -28,8 +28,8 @@ def _spread(
 ) -> jax.Array:
     """Correlates x, spaced out and padded, with the weights.
 
-    Padding within a kernel's reach is the convolution's own. More than that is
-    put around x before: XLA's convolution dies of a padding of a million on a CPU.
+    Padding up to a kernel's size is the convolution's own. The rest is put around
+    x before: XLA's convolution crashes with a padding of a million on a CPU.
     """
     reach = [(n - 1) * d for n, d in zip(weights.shape[2:], dilation, strict=True)]
     inner = [

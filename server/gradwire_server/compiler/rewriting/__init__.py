@@ -1,6 +1,6 @@
-"""Programs written anew so that their derivatives are right where a formula's are not.
+"""Rewrites programs so that their derivatives are right where a formula's are not.
 
-Between the checks and the lowering; knows no JAX. What a program computes stays the same.
+Between the checks and the lowering; it must not import JAX. A program's values stay the same.
 """
 
 from gradwire_server.compiler.rewriting.program import rewrite_program

@@ -1,4 +1,4 @@
-"""One function while it is written anew."""
+"""One function while it is rewritten."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class NewFunction:
         self._added: dict[tuple[Any, ...], int] = {}
 
     def keep(self, node: Node) -> None:
-        """Takes a node over."""
+        """Copies a node."""
         self._nodes.append(replace(node, inputs=self.current(node.inputs)))
 
     def current(self, names: tuple[int, ...]) -> tuple[int, ...]:
-        """Returns what stands for these ids now."""
+        """Returns the ids that replace these."""
         return tuple(self._replaced.get(name, name) for name in names)
 
     def add(self, op: str, *inputs: int, **attrs: Any) -> int:
-        """Returns the output of a new node, or of the same one that was added before."""
+        """Returns the output of a new node, or of an equal one that was added before."""
         key = (op, inputs, *sorted(attrs.items()))
         if key not in self._added:
             name = max(self.types) + 1
@@ -49,14 +49,14 @@ class NewFunction:
         return self._added[key]
 
     def replace(self, node: Node, by: int) -> None:
-        """Lets a value stand for the one output of a node."""
+        """Replaces the one output of a node by a value."""
         (output,) = node.outputs
         if self.types[by] != self.types[output]:
             raise AssertionError(f"{node.op} of {self.types[output]} became {self.types[by]}")
         self._replaced[output] = by
 
     def finish(self) -> Function:
-        """Returns the new function without added nodes that nobody reads, or the old one."""
+        """Returns the new function without unused added nodes, or the old one."""
         if not self._replaced:
             return self._function
         results = self.current(self._function.results)

@@ -9,7 +9,7 @@ from gradwire_server.compiler.rewriting.squares import rewrite_squares
 
 
 def rewrite_program(typed: TypedProgram) -> TypedProgram:
-    """Returns a program of the same values; the very same if nothing is to be mended."""
+    """Returns a program of the same values; the same object if nothing is to be rewritten."""
     functions = tuple(
         rewrite_squares(function, info.types)
         for function, info in zip(typed.program.functions, typed.infos, strict=True)

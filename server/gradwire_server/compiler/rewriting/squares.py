@@ -47,7 +47,7 @@ _LARGEST_POWER = 1 << 10
 
 
 def rewrite_squares(function: Function, types: Mapping[int, TensorType]) -> Function:
-    """Returns a function of the same values; the very same if it squares no root."""
+    """Returns a function of the same values; the same object if it squares no root."""
     finder = _Finder(NewFunction(function, types))
     for node in function.nodes:
         finder.visit(node)
@@ -62,7 +62,7 @@ class _Finder:
         self._roots: dict[int, Root] = {}
 
     def visit(self, node: Node) -> None:
-        """Takes over a node, or puts something in its place."""
+        """Copies a node, or replaces it."""
         power = self._even_power(node)
         if power is not None:
             self.new.replace(node, power)
@@ -212,7 +212,7 @@ class _Finder:
                 pairs = itertools.product(first.parts, second.parts)
                 return Root(tuple(itertools.starmap(scaled, pairs)))
             return Root(square=scaled(self._square(first), self._square(second)))
-        if first.square is not None:  # once after the other: the square of ``right`` may overflow
+        if first.square is not None:  # one after the other: the square of ``right`` may overflow
             return Root(square=scaled(scaled(first.square, right), right))
         return Root(tuple(scaled(part, right) for part in first.parts))
 

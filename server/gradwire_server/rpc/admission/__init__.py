@@ -1,1 +1,1 @@
-"""Who may come in, how many, and how fast they must send."""
+"""How many calls are accepted at the same time, and how fast their messages must arrive."""

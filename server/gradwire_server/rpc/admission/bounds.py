@@ -1,7 +1,6 @@
-"""Bounds the calls that are inside, before anything of them is read. Knows no gRPC.
+"""Bounds the calls in progress, before their messages are read. It must not import gRPC.
 
-A call that is refused must cost next to nothing, or those who come too much
-take the time of those who are served.
+A refusal must cost next to nothing, or refused calls take the time of accepted ones.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How many calls may be inside.
+    """How many calls may be in progress.
 
     Attributes:
-        limit: The setting that says so.
+        limit: The setting that bounds them.
         allowed: Its value.
         most: The number of calls.
-        text: The rule and why it says no, for a message.
+        text: The end of the message of a refusal: the rule and why it applies.
     """
 
     limit: str
@@ -30,7 +29,7 @@ class Bound:
 
 
 class Admission:
-    """Counts the calls that are inside."""
+    """Counts the calls in progress."""
 
     def __init__(
         self,
@@ -43,8 +42,8 @@ class Admission:
         Args:
             calls: Bounds all calls together.
             methods: Bounds those of a method.
-            crowded: Says for a method whether something else than a number keeps
-                its calls out now.
+            crowded: For a method, returns a bound other than a number of calls
+                for which its calls are refused now, or None.
         """
         self._lock = threading.Lock()
         self._all = calls
@@ -55,13 +54,13 @@ class Admission:
 
     @property
     def max_calls(self) -> int:
-        """How many calls may be inside, of all methods together."""
+        """How many calls may be in progress, of all methods together."""
         return self._all.most
 
     def enter(self, method: str) -> Bound | None:
-        """Lets a call in, or returns the bound that keeps it out.
+        """Accepts a call, or returns the bound for which it is refused.
 
-        Each call that is let in leaves once.
+        For each call that is accepted, ``leave`` must be called once.
         """
         is_crowded = self._crowded.get(method)
         if is_crowded is not None and (reason := is_crowded()) is not None:

@@ -1,6 +1,6 @@
-"""Where calls come in, as gRPC has it: those that are too many are answered unread.
+"""Accepts calls, or refuses those over a bound before their messages are read.
 
-It stands before a service, and knows nothing of what the calls are about.
+It wraps the handlers of any service, and must not import what answers the calls.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from gradwire_server.rpc.status import describe, to_grpc
 from gradwire_server.serving.call_record import CallRecord
 
 MAX_REFUSALS_PER_SECOND = 500
-"""More are left to gRPC's core, which cancels calls while its queue of those that nobody
-has looked at is full. That says nothing of when to come again, but takes 14 µs of a core
-where a refusal takes 100 (measured with h2load): without this bound refusing took a third
-of a core at five times what it could compute."""
+"""More are left to gRPC's core, which cancels calls while its queue of pending calls is
+full. Such a status doesn't say when to retry, but takes 14 µs of a core where a refusal
+takes 100 (measured with h2load): without this bound refusing took a third of a core at
+five times what the server could compute."""
 
 _REFUSALS_AT_ONCE = 20
 _SAME_ANSWER_SECONDS = 0.01
-"""For so long those who are refused get the same answer: to write one takes as long as to
-send one."""
+"""For so long refusals have the same status: to write one takes as long as to send one."""
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context: TypeAlias = grpc.ServicerContext
@@ -38,9 +37,9 @@ class AdmissionHandler(grpc.GenericRpcHandler):
     """Wraps the handlers of a service.
 
     gRPC asks for a handler in its own thread, before it reads the message, and
-    a refusal is sent right there. To gRPC all methods are ones with a stream
-    of requests, since it reads the one message of the others before a handler
-    can say a word; on the wire there is no difference.
+    a refusal is sent from that thread. To gRPC all methods are ones with a
+    stream of requests, since it reads the one message of the others before it
+    calls a handler; on the wire there is no difference.
     """
 
     def __init__(
@@ -55,14 +54,14 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         """Makes a handler.
 
         Args:
-            service: What is behind it.
-            admission: Who may come in. A handler that ``service`` has returned
-                is always called, or its place would be lost: so the server must
-                have no bound of its own, such as ``maximum_concurrent_rpcs``.
-            expected_wait: In how many seconds a call that is refused had better come again.
+            service: The service whose handlers are wrapped.
+            admission: Counts the calls. Each handler that ``service`` returns must
+                be called, or its place would be lost: so the server must have no
+                bound of its own, such as ``maximum_concurrent_rpcs``.
+            expected_wait: Returns after how many seconds a refused call should be retried.
             note: Called with the record of each call that is refused.
             timeouts: Cancels calls whose message does not arrive in time.
-            threads: Work on the calls; as many as may come in.
+            threads: Run the calls; as many as ``admission`` accepts.
         """
         self._service = service
         self._timeouts = timeouts
@@ -75,7 +74,7 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         self._next_refusal_at = 0.0
 
     def service(self, details: grpc.HandlerCallDetails) -> _Handler | None:
-        """Returns what answers a call; gRPC calls this from one thread only."""
+        """Returns the handler of a call; gRPC calls this from one thread only."""
         path = details.method
         entrance = self._entrances.get(path)
         if entrance is None:
@@ -90,7 +89,7 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         return self._refusal(path, bound)
 
     def _pace(self) -> None:
-        """Holds gRPC's thread up if there have been too many refusals lately."""
+        """Delays gRPC's thread if there have been too many refusals lately."""
         now = time.monotonic()
         earliest = now - _REFUSALS_AT_ONCE / MAX_REFUSALS_PER_SECOND
         self._next_refusal_at = max(self._next_refusal_at, earliest) + 1 / MAX_REFUSALS_PER_SECOND
@@ -189,7 +188,7 @@ class _Refusal:
             metadata={"limit": limit, "allowed": str(allowed)},
             retry_after=self._expected_wait(),
         )
-        return to_grpc(describe(error, "")[0])  # it was not read, so its id isn't known
+        return to_grpc(describe(error, "")[0])  # its message was not read, so its id isn't known
 
 
 def _name(path: str) -> str:

@@ -1,6 +1,6 @@
-"""Cancels calls whose message does not arrive in time: each holds a thread.
+"""Cancels calls whose message does not arrive in time: each holds a pool thread.
 
-Knows no gRPC.
+It must not import gRPC.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from collections.abc import Callable
 from gradwire_server.process.watchdog import Watchdog
 
 _CHECKS = 8
-"""How often the calls are looked at within the time that a message may take."""
+"""How often the calls are checked within the time that a message may take."""
 
 
 class ReceiveTimeouts:
-    """The calls whose message isn't there yet."""
+    """The calls whose message has not arrived yet."""
 
     def __init__(self, seconds: float, watchdog: Watchdog) -> None:
         """Makes it.
 
         Args:
             seconds: How long a message may take to arrive.
-            watchdog: Has the calls looked at while it runs.
+            watchdog: Checks the calls while it runs.
         """
         self._seconds = seconds
         self._lock = threading.Lock()
@@ -31,14 +31,14 @@ class ReceiveTimeouts:
         watchdog.every(seconds / _CHECKS, self._cancel_late)
 
     def begin(self, cancel: Callable[[], object]) -> object:
-        """Notes a call, and how to end it at once. Returns what ``end`` takes."""
+        """Adds a call, and how to cancel it. Returns the key that ``end`` takes."""
         key = object()
         with self._lock:
             self._cancels[key] = time.monotonic(), cancel
         return key
 
     def end(self, key: object) -> None:
-        """Forgets a call: its message is there, or won't come."""
+        """Removes a call: its message has arrived, or won't."""
         with self._lock:
             self._cancels.pop(key, None)
 

@@ -31,12 +31,12 @@ def refusing_handler(
 
 
 def run_in(threads: ThreadPoolExecutor, behaviour: Any) -> None:
-    """Has gRPC run what answers calls in other threads than the server's."""
+    """Has gRPC run a handler's function in these threads instead of the server's."""
     behaviour.experimental_thread_pool = threads  # gRPC's own; it has no other way
 
 
 class _InPlace(ThreadPoolExecutor):
-    """Runs what it is given at once, in the thread that gives it."""
+    """Runs what is submitted at once, in the submitting thread."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Runs it."""

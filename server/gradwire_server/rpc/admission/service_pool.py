@@ -1,6 +1,6 @@
 """A group of services with threads, bounds and receive timeouts of its own.
 
-Knows nothing of what the services do.
+It must not import the services.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _no_wait() -> float:
 
 
 class ServicePool:
-    """The threads that work on the calls of some services, and what keeps others out.
+    """The threads that run the calls of some services, and the bounds on these calls.
 
     Calls of one pool take neither threads nor places from those of another.
 
@@ -43,13 +43,13 @@ class ServicePool:
         """Makes a pool. Its threads start when there are calls.
 
         Args:
-            name: That of its threads.
+            name: The name of its threads.
             services: The services; a call goes to the first that has its method.
-            admission: Which calls are taken. There is a thread for each.
+            admission: Counts the calls. There is a thread for each that it accepts.
             receive_seconds: How long a message may take to arrive.
-            watchdog: Has the calls looked at whose message is missing, while it runs.
+            watchdog: Checks the calls whose message has not arrived, while it runs.
             note: Called with the record of each call that is refused.
-            expected_wait: In how many seconds a call that is refused had better come again.
+            expected_wait: Returns after how many seconds a refused call should be retried.
         """
         self._threads = ThreadPoolExecutor(admission.max_calls, thread_name_prefix=name)
         self.handler = AdmissionHandler(
@@ -62,7 +62,7 @@ class ServicePool:
         )
 
     def stop(self) -> None:
-        """Lets the threads end, once the calls that they work on have ended."""
+        """Lets the threads end once their calls have ended."""
         self._threads.shutdown(wait=False)
 
 
@@ -75,5 +75,5 @@ class _Services(grpc.GenericRpcHandler):
     def service(
         self, details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
-        """Returns the handler of the first that has one."""
+        """Returns the handler of the first service that has one."""
         return next(filter(None, (part.service(details) for part in self._services)), None)

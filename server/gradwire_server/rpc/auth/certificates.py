@@ -1,4 +1,4 @@
-"""The certificates that the server shows, and those that it asks of its clients."""
+"""The server's certificate, and the authorities of its clients' certificates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ServerCertificates:
 
     def credentials(self) -> grpc.ServerCredentials:
         """Returns the credentials of an encrypted port."""
-        # gRPC asks at each new connection. Those that there are keep what they have.
+        # gRPC asks at each new connection; open connections keep their certificates.
         return grpc.dynamic_ssl_server_credentials(
             self._renewed.get(),
             self._renewed.get,

@@ -1,4 +1,4 @@
-"""Files that are replaced while the server runs. Knows nothing of what they hold."""
+"""Files that may be replaced while the server runs, whatever they hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gradwire.credential_files import file_stamp
 T = TypeVar("T")
 
 PERIOD_SECONDS = 1.0
-"""How often the files are looked at, at most."""
+"""The least time between two checks of the files."""
 
 _log = logging.getLogger(__name__)
 
@@ -21,31 +21,31 @@ _Stamp = tuple[tuple[int, ...] | None, ...]
 
 
 class Renewed(Generic[T]):
-    """What some files hold, read again after they have changed.
+    """The content of some files, read again after they have changed.
 
-    A new version that can't be read is warned about once, and the old one stays
-    in force. Thread-safe.
+    If a new version can't be read, one warning is logged and the old content
+    stays in use. Thread-safe.
     """
 
     def __init__(self, paths: Sequence[str], read: Callable[[], T]) -> None:
         """Reads the files.
 
         Args:
-            paths: The files. Each may be a link that is led elsewhere, as
+            paths: The files. Each may be a symbolic link that is replaced, as
                 Kubernetes does with its secrets.
-            read: Reads them; raises a ValueError if they can't be used, here as
-                well.
+            read: Reads them; raises a ValueError if they can't be used, from
+                here as well.
         """
         self._paths = tuple(paths)
         self._read = read
         self._lock = threading.Lock()
-        # What changes while it is read is read again.
+        # A file that changes while it is read is read again.
         self._stamp = self._look()
         self._value = read()
         self._looked_at = time.monotonic()
 
     def get(self) -> T:
-        """Returns what they hold, as of a second ago at most; doesn't raise."""
+        """Returns their content, at most a second old; doesn't raise."""
         if time.monotonic() - self._looked_at >= PERIOD_SECONDS and self._lock.acquire(False):
             try:
                 self._renew()
@@ -63,9 +63,9 @@ class Renewed(Generic[T]):
         except ValueError as error:
             if stamp == self._look():
                 self._stamp = stamp
-                _log.warning("what was there before stays in force: %s", error)
+                _log.warning("the files read before stay in use: %s", error)
             return
-        if stamp == self._look():  # else they may be of different ages
+        if stamp == self._look():  # else they may be of different versions
             self._stamp = stamp
             self._value = value
             _log.info("read again after a change: %s", ", ".join(self._paths))

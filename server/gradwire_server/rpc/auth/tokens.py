@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import math
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -23,6 +25,8 @@ MIN_TOKEN_CHARS = 16
 MAX_TOKENS = 64
 """Each call is compared with all of them."""
 
+_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):(.*)")
+_NAME_DIGITS = 16
 _LOG_PERIOD_SECONDS = 1.0
 
 _EXEMPT = "/grpc.health.v1.Health/"
@@ -36,13 +40,13 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class TokenInterceptor(grpc.ServerInterceptor):
-    """Refuses calls without a token that is known here, before their requests are read.
+    """Refuses calls without a valid token, before their requests are read.
 
-    It runs for one call at a time, in the thread that takes all of them.
+    It runs for one call at a time, in the thread that accepts all of them.
     """
 
     def __init__(
-        self, tokens: Renewed[tuple[bytes, ...]], note: Callable[[CallRecord], None]
+        self, tokens: Renewed[Mapping[bytes, str]], note: Callable[[CallRecord], None]
     ) -> None:
         self._tokens = tokens
         self._note = note
@@ -62,7 +66,7 @@ class TokenInterceptor(grpc.ServerInterceptor):
 
     def _refusal(self, path: str, problem: str) -> _Handler:
         method = path.rpartition("/")[2]
-        # Whoever isn't known doesn't choose the names that metrics have.
+        # A caller without a valid token must not choose the labels of metrics.
         key = method if method in _METHODS else "other", problem
         if key not in self._refusals:
             self._refusals[key] = self._make_refusal(*key)
@@ -74,7 +78,7 @@ class TokenInterceptor(grpc.ServerInterceptor):
             f"knows; got {problem}",
             field="authorization",
         )
-        status, detail = describe(error, "")  # it was not read, so its id isn't known
+        status, detail = describe(error, "")  # its message was not read, so its id isn't known
         answer = to_grpc(status)
         reason = Reason.Name(detail.reason).removeprefix("ERROR_REASON_")
 
@@ -89,7 +93,7 @@ class TokenInterceptor(grpc.ServerInterceptor):
         return refusing_handler(refuse)
 
     def _is_to_be_logged(self) -> bool:
-        """Says of one call in a while that its line shall be written: there may be thousands."""
+        """Returns whether to log this refusal: one in a while, since there may be thousands."""
         now = time.monotonic()
         due = now - self._logged_at >= _LOG_PERIOD_SECONDS
         if due:
@@ -97,32 +101,41 @@ class TokenInterceptor(grpc.ServerInterceptor):
         return due
 
 
-def find_problem(metadata: Any, tokens: tuple[bytes, ...]) -> str:
+def find_problem(metadata: Any, tokens: Collection[bytes]) -> str:
     """Returns what is wrong with the token of a call; empty if nothing is."""
-    for name, value in metadata:
-        if name == "authorization":
-            scheme, _, token = value.partition(" ")
-            if scheme.lower() != "bearer":
-                return "another scheme than Bearer"
-            presented = token.encode("utf-8", "replace")
-            # All of them, so that the time says nothing of where one was found.
-            same = [hmac.compare_digest(presented, known) for known in tokens]
-            return "" if any(same) else "a token that isn't known"
-    return "no token"
+    presented = [value for name, value in metadata if name == "authorization"]
+    if not presented:
+        return "no token"
+    if len(presented) > 1:  # a proxy may have looked at another one than this server would
+        return "more than one entry"
+    scheme, _, token = presented[0].partition(" ")
+    if scheme.lower() != "bearer":
+        return "another scheme than Bearer"
+    secret = token.encode("utf-8", "replace")
+    # All of them, so that the time says nothing of where one was found.
+    same = [hmac.compare_digest(secret, known) for known in tokens]
+    return "" if any(same) else "a token that isn't known"
 
 
-def read_tokens(name: str, path: str) -> tuple[bytes, ...]:
-    """Reads a file of tokens, one in a line.
+def read_tokens(name: str, path: str) -> Mapping[bytes, str]:
+    """Reads a file of tokens, one in a line: the token, or its name, a colon and the token.
+
+    Tokens of one name belong to one caller, who keeps it when a token is renewed.
 
     Args:
         name: The setting that names the file, for messages.
         path: The file.
 
+    Returns:
+        The name of each token. One without a name has a hash of itself as its name.
+
     Raises:
         CredentialFileError: it can't be read, or holds something else.
     """
-    tokens = []
-    for number, token in read_token_lines(name, path):
+    tokens = {}
+    for number, line in read_token_lines(name, path):
+        named = _NAMED.fullmatch(line)
+        caller, token = named.groups() if named else ("", line)
         if len(token) < MIN_TOKEN_CHARS or not fits_header(token):
             raise CredentialFileError(
                 name,
@@ -130,10 +143,11 @@ def read_tokens(name: str, path: str) -> tuple[bytes, ...]:
                 "one in a line",
                 f"another line {number} in {path!r}",
             )
-        tokens.append(token.encode("ascii"))
+        secret = token.encode("ascii")
+        tokens[secret] = caller or hashlib.sha256(secret).hexdigest()[:_NAME_DIGITS]
     if not 1 <= len(tokens) <= MAX_TOKENS:
         raise CredentialFileError(
             name, f"must hold 1 to {MAX_TOKENS} tokens", f"{len(tokens)} in {path!r}"
         )
     warn_if_public(name, path)
-    return tuple(tokens)
+    return tokens

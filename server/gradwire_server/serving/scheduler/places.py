@@ -1,12 +1,13 @@
-"""A bounded number of places, and a bounded queue for them."""
+"""A bounded number of places, and a bounded queue for them, fair to each caller."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from gradwire.errors import OverloadedError
 from gradwire_server.serving.deadline import Deadline, late
@@ -18,8 +19,19 @@ _EARLY = 0.9
 """A queue counts as crowded a little before calls that come to it are refused."""
 
 
+@dataclass(eq=False, slots=True)
+class _Turn:
+    """A thread that waits, and the caller that it waits for."""
+
+    caller: str
+    come: threading.Event = field(default_factory=threading.Event)
+
+
 class Places:
-    """Places that threads take and give back; a bounded number waits, in order of arrival.
+    """Places that threads take and give back; a bounded number waits.
+
+    The next place goes to the caller who has the fewest, and of equals to the one who came
+    first: so no caller takes the last place while another waits.
 
     A call that would have to wait for more than a share of the time that it has
     left is refused at once. Without that, a queue in which calls wait for longer than
@@ -51,7 +63,8 @@ class Places:
         self._busy_seconds = 0.0
         self._busy_since = 0.0
         self._max_waiting = waiting
-        self._queue: deque[threading.Event] = deque()
+        self._queue: deque[_Turn] = deque()
+        self._held: Counter[str] = Counter()
         self._limit = limit
         self._allowed = waiting if allowed is None else allowed
         self._share = max_wait_percent / 100
@@ -93,12 +106,13 @@ class Places:
             return False
         return self.expected_wait() > _EARLY * self._share * self._patience
 
-    def take(self, deadline: Deadline, doing: str) -> None:
+    def take(self, deadline: Deadline, doing: str, caller: str = "") -> None:
         """Takes a place, once one is free. It is to be given back once.
 
         Args:
             deadline: Until when to wait for it.
             doing: What the call has done meanwhile, for the message of an error.
+            caller: The name of the caller.
 
         Raises:
             OverloadedError: too many wait already, or the call would wait for too long.
@@ -109,6 +123,7 @@ class Places:
                 if self._free == self._places:
                     self._busy_since = time.perf_counter()
                 self._free -= 1
+                self._held[caller] += 1
                 if not self._free:
                     self._turn_at = self._clock()
                 return
@@ -117,23 +132,29 @@ class Places:
                 raise late(doing)
             self._note_patience(left)
             self._check_queue(left)
-            turn = threading.Event()
+            turn = _Turn(caller)
             self._queue.append(turn)
-        if turn.wait(max(deadline.remaining(), 0.0)):
+        if turn.come.wait(max(deadline.remaining(), 0.0)):
             return
         with self._lock:
-            if turn.is_set():  # it came in this very moment
+            if turn.come.is_set():  # it came in this very moment
                 return
             self._queue.remove(turn)
         raise late(doing)
 
-    def give_back(self) -> None:
-        """Gives a place to the first in the queue, or leaves it free."""
+    def give_back(self, caller: str = "") -> None:
+        """Gives a place of a caller's to the next in the queue, or leaves it free."""
         with self._lock:
+            self._held[caller] -= 1
+            if not self._held[caller]:
+                del self._held[caller]
             if not self._free:
                 self._note_turn()
             if self._queue:
-                self._queue.popleft().set()
+                turn = min(self._queue, key=lambda turn: self._held[turn.caller])
+                self._queue.remove(turn)
+                self._held[turn.caller] += 1
+                turn.come.set()
                 return
             self._free += 1
             if self._free == self._places:

@@ -31,6 +31,7 @@ class Run:
     deadline: Deadline
     plan_id: str
     call_id: str
+    caller: str = ""
     place: int = -1
     abandoned_at: float | None = None
 

@@ -23,8 +23,9 @@ _WAITING_FOR_COMPILE = "it waited for its program to be compiled"
 class Scheduler:
     """Bounds the programs that run at once, and the calls that wait for a compile.
 
-    A call first waits for one of a few places, then for device memory, both in order of
-    arrival. A run that goes on without its caller keeps both: nothing can stop it.
+    A call first waits for one of a few places, in turns with other callers, then for device
+    memory, in order of arrival. A run that goes on without its caller keeps both: nothing
+    can stop it.
     """
 
     def __init__(
@@ -124,12 +125,12 @@ class Scheduler:
                 too long.
             DeadlineError: on entering: the turn didn't come in time, or the caller has gone.
         """
-        run = Run(deadline, record.plan_id, record.call_id)
+        run = Run(deadline, record.plan_id, record.call_id, record.caller)
         return Turn(self, run, peak_bytes, record)
 
     def admit(self, run: Run, peak_bytes: int) -> Entered:
         """Takes all that a run needs, and notes the run. See ``run``."""
-        self._places.take(run.deadline, _WAITING_TO_RUN)
+        self._places.take(run.deadline, _WAITING_TO_RUN, run.caller)
         try:
             self._memory.take(peak_bytes, run.deadline, _WAITING_TO_RUN)
             try:
@@ -138,7 +139,7 @@ class Scheduler:
                 self._memory.give_back(peak_bytes)
                 raise
         except BaseException:
-            self._places.give_back()
+            self._places.give_back(run.caller)
             raise
         self._runs.add(run)
         return entered
@@ -148,7 +149,7 @@ class Scheduler:
         self._runs.remove(run)
         self._isolation.leave(run.plan_id, entered, well=well)
         self._memory.give_back(peak_bytes)
-        self._places.give_back()
+        self._places.give_back(run.caller)
 
     @contextmanager
     def wait_for_compile(self, deadline: Deadline) -> Iterator[None]:

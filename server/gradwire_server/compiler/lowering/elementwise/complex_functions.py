@@ -1,7 +1,7 @@
 """Elementary functions of complex numbers, at infinities, NaN and signed zeros as in C99 and NumPy.
 
-Where XLA's value is right but for the sign of a zero, which tells the side of a
-branch cut, that sign is put right. The derivatives are written so that they
+Where XLA's value is right except for the sign of a zero, which tells the side of a
+branch cut, that sign is corrected. The derivatives are written so that they
 choose the same side, and neither overflow nor cancel.
 """
 
@@ -59,7 +59,7 @@ def _scaled_exp(x: jax.Array) -> Parts:
     return jnp.exp(jnp.where(large, x - bound, x)), factor
 
 
-# exp and its kind.
+# exp and related functions.
 
 
 def _exp_value(z: jax.Array) -> jax.Array:

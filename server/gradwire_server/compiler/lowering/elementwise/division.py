@@ -1,4 +1,4 @@
-"""Quotients, remainders and reciprocals: without overflow on the way, zeros signed as NumPy's."""
+"""Quotients, remainders, reciprocals: no intermediate overflows, zeros have NumPy's signs."""
 
 from __future__ import annotations
 

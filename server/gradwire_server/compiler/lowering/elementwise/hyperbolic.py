@@ -1,4 +1,4 @@
-"""tanh, the logistic function and their kind, with derivatives that keep their digits far out."""
+"""tanh, the logistic function and the like, with derivatives that are accurate in the tails."""
 
 from __future__ import annotations
 

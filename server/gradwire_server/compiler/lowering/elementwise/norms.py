@@ -40,7 +40,7 @@ def euclidean_norm(x: jax.Array, axis: tuple[int, ...], keepdims: bool) -> jax.A
 def _flat_where(
     zero: jax.Array, x: jax.Array, norm: Lowering, axis: tuple[int, ...], keepdims: bool
 ) -> jax.Array:
-    """Returns a norm, which ``zero`` says to be 0, with the derivatives of a root there."""
+    """Returns a norm with the derivatives of a root where it is 0, as ``zero`` says."""
     value = norm(jnp.where(zero, 1, x))
     moving = jnp.where(jnp.isinf(x), 0, x - lax.stop_gradient(x))  # 0, or NaN for NaN
     flat = euclidean_norm(jnp.where(zero, moving, 0), axis, keepdims)
@@ -88,7 +88,7 @@ def sum_norm(x: jax.Array, *, rows: bool, least: bool, keepdims: bool) -> jax.Ar
 
 
 def _shifted(x: jax.Array, axis: tuple[int, ...]) -> jax.Array:
-    """Returns x less its first element along axes, which is constant to all derivatives."""
+    """Returns x minus its first element along axes, which is constant to all derivatives."""
     axes = {a % x.ndim for a in axis}
     first = x[tuple(slice(1) if a in axes else slice(None) for a in range(x.ndim))]
     return x - lax.stop_gradient(first) if first.size else x

@@ -19,7 +19,7 @@ Tangents = tuple[Any, Any]
 # and from d(1/z) = -dz/z² for 1/z = u - iv:
 #   du = (v² - u²) dx - 2uv dy,  dv = (u² - v²) dy - 2uv dx.
 # Nothing here squares x or y, and nothing cancels, as 1 - c² would. Where a loop
-# loses these rules, the derivatives of the formulas in their place are right, too, but
+# loses these rules, the derivatives of the plain formulas are right, too, but
 # 1/h - x²/h³ has lost the digits of y²/h³ where y is small.
 
 

@@ -1,4 +1,4 @@
-"""logsumexp, softmax and their kind: values and derivatives that keep their digits far out.
+"""logsumexp, softmax and the like, with values and derivatives that are accurate in the tails.
 
 With the weights p = softmax(x), all have derivatives of t - Σ p t, which
 cancels where one weight is near 1. The sum of p is 1, so t may be measured from

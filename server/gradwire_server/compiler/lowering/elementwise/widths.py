@@ -14,7 +14,7 @@ def in_double(function: Function) -> Function:
     """Computes in float64 and rounds once.
 
     The third derivative of a function whose formula cancels by a factor of c
-    loses c³; float32 has no digits to spare for that.
+    loses c³; float32 doesn't have enough digits for that.
     """
 
     def computed(*operands: jax.Array) -> jax.Array:

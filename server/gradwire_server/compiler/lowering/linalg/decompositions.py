@@ -1,4 +1,4 @@
-"""The factorisations with rules of their own as ops of the table: spectra, triangles, inverses."""
+"""The table's factorisations that have rules of their own: spectra, triangles, inverses."""
 
 from __future__ import annotations
 

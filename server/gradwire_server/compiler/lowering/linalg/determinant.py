@@ -112,9 +112,9 @@ def _turned_det(x: jax.Array) -> jax.Array:
     [[P, Q], [R, W]] of B with four rows in W, P is regular, and
     det B = det P · det(W − R P⁻¹ Q), the last a polynomial.
 
-    Below that rank four orders are 0, and NaN says that more aren't offered.
-    Rows and columns are first scaled by powers of 2, so that a matrix is called
-    singular for its directions and not for its units.
+    Below that rank four orders are 0, and higher ones are not offered: NaN. Rows and
+    columns are first scaled by powers of 2, so that a matrix counts as singular
+    for its directions and not for its units.
     """
     x, exponent = _balanced(x)
     u, values, vh = jnp.linalg.svd(lax.stop_gradient(x))
@@ -165,7 +165,7 @@ def _inverse_near(diagonal: jax.Array, x: jax.Array) -> jax.Array:
 def _inverse_near_jvp(
     primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    """As known: d x⁻¹ = −x⁻¹ dx x⁻¹."""
+    """The usual rule: d x⁻¹ = −x⁻¹ dx x⁻¹."""
     inverse = _inverse_near(*primals)
     return inverse, -inverse @ tangents[1] @ inverse
 

@@ -18,7 +18,7 @@ def differentiated_in_double(function: Callable[..., Any]) -> Callable[..., Any]
 
     Its value and its derivative then both come from the function of the wider
     operands, so that signs and phases which it is free to choose agree. Where
-    nobody differentiates it, it runs in the operands' own precision.
+    it isn't differentiated, it runs in the operands' own precision.
     """
 
     @jax.custom_jvp

@@ -29,7 +29,7 @@ _DOUBLE = (16, 0.7802, 4)
 def expm(a: jax.Array) -> jax.Array:
     """Returns exp A of one matrix: the polynomial's value at A / 2ˢ, squared s times.
 
-    NaN for matrices of a 1-norm over 2²⁰ times what the polynomial is good for.
+    NaN for matrices of a 1-norm over 2²⁰ times the polynomial's bound.
     """
     if a.size == 0:
         return a

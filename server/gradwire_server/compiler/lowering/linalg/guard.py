@@ -1,8 +1,8 @@
-"""Keeps what is no number from LAPACK: NaN or infinity in a matrix, NaN in all that is made of it.
+"""Keeps matrices with NaN or infinity from LAPACK, and makes all that depends on them NaN.
 
 Some of LAPACK's iterations never end on infinities, and nothing can stop them;
 others return finite numbers. So such a matrix is replaced by a harmless one and
-the results by NaN. A ``cond`` would not do: in a batch both its sides run.
+the results by NaN. A ``cond`` is not sufficient: in a batch both its sides run.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from gradwire_server.compiler.lowering.core import Lowering
 MATRIX = "matrix"
 VECTOR = "vector"
 COLUMNS = "columns"
-"""A right-hand side (n,) or (..., n, k). Each column stands for itself."""
+"""A right-hand side (n,) or (..., n, k). Each column is checked by itself."""
 
 Part = Callable[[jax.Array, Mapping[str, Any]], jax.Array]
-"""Returns an operand with 0 where the op doesn't read it."""
+"""Returns an operand with 0 in the elements that the op doesn't read."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Operand:
 def guarded(lowering: Lowering, *operands: Operand) -> Lowering:
     """Returns the lowering with NaN for each matrix that isn't finite in one of its operands.
 
-    Other matrices of a batch are computed as ever. The derivatives of NaN are
+    Other matrices of a batch are computed as usual. The derivatives of NaN are
     NaN, too, forward and in reverse: a ``where`` alone would make them 0. So
     operands and results are multiplied by 1, or by NaN.
 
     Args:
         lowering: Takes the operands, batched in front with broadcasting, and attributes.
-        operands: What each operand is.
+        operands: The description of each operand.
     """
 
     def run(*values: jax.Array, **attrs: Any) -> Any:
@@ -98,11 +98,11 @@ def _replaced(x: jax.Array, good: jax.Array, kind: str) -> jax.Array:
 
 
 def _spoilt(x: jax.Array, good: jax.Array, wide: bool) -> jax.Array:
-    """Returns a result with NaN where what it is made of isn't good."""
+    """Returns a result with NaN where what it is computed from isn't good."""
     shape = (*good.shape[:-1], 1, good.shape[-1]) if wide else _stretched(good, x.ndim - good.ndim)
     good = good.reshape(shape)
     spoilt = _times(x, _one_or_nan(good, x))
-    # The compiler takes 0 times NaN for 0 where it knows the 0, but not 0 plus NaN.
+    # The compiler simplifies 0 * NaN to 0 where it knows the 0, but not 0 + NaN.
     return jnp.where(good, spoilt, spoilt + jnp.nan)
 
 
@@ -122,13 +122,13 @@ def _times(x: jax.Array, factor: jax.Array) -> jax.Array:
 
 
 def _triangle(x: jax.Array, attrs: Mapping[str, Any]) -> jax.Array:
-    """Of ``solve_triangular`` and ``cho_solve``."""
+    """What ``solve_triangular`` and ``cho_solve`` read."""
     inner = int(attrs.get("unit_diagonal", False))
     return jnp.tril(x, -inner) if attrs["lower"] else jnp.triu(x, inner)
 
 
 def _hermitian_half(x: jax.Array, attrs: Mapping[str, Any]) -> jax.Array:
-    """Of ``eigh``, ``eigvalsh`` and ``cholesky``."""
+    """What ``eigh``, ``eigvalsh`` and ``cholesky`` read."""
     lower = attrs["lower"] if "lower" in attrs else not attrs["upper"]
     return jnp.tril(x) if lower else jnp.triu(x)
 
@@ -176,7 +176,7 @@ GUARDED: dict[str, tuple[Operand, ...]] = {
 }
 """The ops that factorise or solve, and what their operands are.
 
-The rest of the family is sums and products, which carry NaN by themselves and
+The rest of the family is sums and products, which propagate NaN by themselves and
 keep NumPy's infinities; the two that call LAPACK for some of their attributes,
 ``matrix_norm`` and ``matrix_power``, guard it themselves.
 """

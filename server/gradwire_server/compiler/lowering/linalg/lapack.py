@@ -2,7 +2,7 @@
 
 jaxlib 0.10.0 to 0.11.1 shares a batch among the threads of XLA's pool, and the
 thread that does so waits for them. It is one of that pool: once as many batches
-are worked on as there are threads, all wait for ever, and nothing can stop them.
+are computed as there are threads, all wait for ever, and nothing can stop them.
 Two batched Cholesky factorisations in one program are enough on two cores. A
 batch of less than 200,000 operations is not shared, so that larger ones are cut
 into such pieces here, one after another; jaxlib 0.11.2 shares none.
@@ -20,10 +20,10 @@ from jax import lax
 from jax.interpreters import mlir
 
 _SHARES_BATCHES = ((0, 10, 0), (0, 11, 2))
-"""The first jaxlib that does, and the first that no longer does."""
+"""The first jaxlib that shares batches, and the first that no longer does."""
 
 _LEAST_SHARED = 200_000
-"""Operations, by jaxlib's estimate. ``_estimate`` is no lower."""
+"""The operations of a batch, by jaxlib's estimate. ``_estimate`` is no lower."""
 
 _WORK = {
     "cholesky": 1,
@@ -44,11 +44,11 @@ _WORK = {
 """Operations for a matrix in units of rows x columns x the shorter of the two, by primitive."""
 
 _VECTORS = ("tridiagonal_solve",)
-"""Of these the first operand is a vector and not a matrix."""
+"""The primitives whose first operand is a vector and not a matrix."""
 
 
 def cut_batches() -> None:
-    """Has JAX's CPU rules for LAPACK called with small batches, in this process.
+    """Makes JAX's CPU rules for LAPACK run with small batches, in this process.
 
     Raises:
         RuntimeError: this JAX has no such rule under a name above.
@@ -78,7 +78,7 @@ def _in_pieces(primitive: Any, rule: Callable[..., Any]) -> Callable[..., Any]:
 
         def run(*xs: jax.Array) -> Any:
             flat = tuple(x.reshape(-1, *x.shape[len(batch) :]) for x in xs)
-            # One alone is a batch of none; the others come here again, and pass.
+            # A piece of one matrix has no batch; the pieces get here again, and are small enough.
             results = lax.map(lambda x: primitive.bind(*x, **params), flat, batch_size=size)
             return jax.tree.map(lambda y: y.reshape(*batch, *y.shape[1:]), results)
 

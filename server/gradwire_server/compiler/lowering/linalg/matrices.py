@@ -1,4 +1,4 @@
-"""Products and adjoints of matrices, for what is made of factorisations."""
+"""Products and adjoints of matrices, for what is computed from factorisations."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from jax import lax
 from gradwire_server.compiler.lowering.core import Lowering
 from gradwire_server.compiler.lowering.elementwise.norms import sum_norm, vector_norm
 from gradwire_server.compiler.lowering.linalg.double import differentiated_in_double
-from gradwire_server.compiler.lowering.linalg.gaps import loud_where
+from gradwire_server.compiler.lowering.linalg.gaps import non_finite_where
 from gradwire_server.compiler.lowering.linalg.guard import Operand, guarded
 from gradwire_server.compiler.lowering.linalg.singular import singular_values
 from gradwire_server.compiler.lowering.linalg.spectral_sums import singular_sum
@@ -22,8 +22,8 @@ def _slogdet(x: jax.Array) -> tuple[jax.Array, ...]:
 
 def _qr(x: jax.Array) -> tuple[jax.Array, ...]:
     q, r = jnp.linalg.qr(x)
-    # Derivatives divide by the diagonal of R. Where rounding made an element of it, they
-    # are garbage of any size.
+    # Derivatives divide by the diagonal of R. Where an element of it is nothing but
+    # rounding, they are arbitrary numbers of any size.
     pivots = jnp.abs(jnp.diagonal(lax.stop_gradient(r), axis1=-2, axis2=-1))
     rounding = 10 * max(x.shape[-2:]) * float(np.finfo(x.dtype).eps)
     least = jnp.min(pivots, -1, initial=jnp.inf)
@@ -32,9 +32,9 @@ def _qr(x: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def _loud_change(y: jax.Array, lost: jax.Array) -> jax.Array:
-    """Returns 0, whose derivative makes that of y infinite where it is ``lost``."""
+    """Returns 0, whose derivative makes that of y infinite where ``lost``."""
     change = y - lax.stop_gradient(y)
-    return jnp.where(lost, loud_where(lost, change), 0)
+    return jnp.where(lost, non_finite_where(lost, change), 0)
 
 
 def _lu(x: jax.Array) -> tuple[jax.Array, ...]:

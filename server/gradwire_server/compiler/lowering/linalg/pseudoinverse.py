@@ -1,4 +1,4 @@
-"""The pseudoinverse in JAX, with the derivatives of what a cut-off leaves of a matrix."""
+"""The pseudoinverse in JAX, with the derivatives of the part of a matrix above a cut-off."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _truncated_inverse(a: jax.Array, rtol: float) -> jax.Array:
 def _truncated_inverse_jvp(
     rtol: float, primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    """Divides by gaps between what is kept and what is cut alone, and holds at every order.
+    """Divides only by gaps between kept and cut singular values, and holds at every order.
 
     Write P for the result, B = A − A P A for what is cut, and i for an index that is
     kept, j for one that is cut. With f = Pᴴ = U h(S) Vᴴ, h(s) = 1/s or 0, and
@@ -41,7 +41,7 @@ def _truncated_inverse_jvp(
 
         (Uᴴ df V)ᵢⱼ = (Eᵢⱼ + sⱼ/sᵢ conj Eⱼᵢ) / (sᵢ² − sⱼ²),
 
-    the same with i and j changed round, −conj(Eᵢᵢ')/(sᵢ sᵢ') among those that are kept
+    the same with i and j exchanged, −conj(Eᵢᵢ')/(sᵢ sᵢ') among those that are kept
     and 0 among those that are cut. As an equation without U and V, the first says
 
         Y − (Pᴴ P) Y (Bᴴ B) = Pᴴ P (dA (I − P A) + Pᴴ dAᴴ B).
@@ -53,7 +53,7 @@ def _truncated_inverse_jvp(
     p = _truncated_inverse(a, rtol)
     u, s, vh = jnp.linalg.svd(lax.stop_gradient(a), full_matrices=False)
     kept = _kept(s, rtol)
-    # The value of B is U's and V's: A − A P A is all rounding if nothing is cut.
+    # The value of B comes from U and V: A − A P A is all rounding if nothing is cut.
     cut = a - product(a, product(p, a))
     cut = (
         product(u * jnp.where(kept, 0, s)[..., None, :].astype(u.dtype), vh)
@@ -129,6 +129,6 @@ def pseudoinverse(x: jax.Array, *, rtol: float) -> jax.Array:
 def least_squares(a: jax.Array, b: jax.Array, *, rtol: float) -> jax.Array:
     """Returns the shortest x with the least |a x - b|, by the pseudoinverse.
 
-    Its derivative stands repeated singular values.
+    Its derivative is right for repeated singular values as well.
     """
     return pseudoinverse(a, rtol=rtol) @ b

@@ -1,7 +1,7 @@
 """The complex Schur form, and triangular equations that it leads to, on every platform.
 
-For one matrix; JAX maps it over batches. Nothing here is differentiated: the
-rules of ``matrix_equations`` stand above it.
+For one matrix; JAX maps it over batches. Nothing here is differentiated:
+``matrix_equations`` has rules for that.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def shifted_qr(a: jax.Array) -> tuple[jax.Array, jax.Array]:
         u, t, last, steps, waited = state
         left = (index[:, None] == last) & (index < last)
         rest = jnp.linalg.norm(jnp.where(left, t, 0)).astype(t.dtype)
-        # Every tenth step without success takes a shift of no meaning, lest the
-        # iteration go round in a circle.
+        # Every tenth step without success takes an arbitrary shift, so that the
+        # iteration can't cycle.
         shift = jnp.where(
             waited % 10 == 9, t[last, last] + (0.75 + 0.25j) * rest, _wilkinson_shift(t, last)
         )

@@ -1,6 +1,6 @@
-"""Singular values and vectors in JAX, with derivatives that are right or loud.
+"""Singular values and vectors in JAX, with derivatives that are right or not finite.
 
-As in ``spectra``, of which this is the other half.
+As in ``spectra``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gradwire_server.compiler.lowering.linalg.gaps import (
     divide_by_gap,
     is_lost,
     least_gap,
-    loud_where,
+    non_finite_where,
 )
 from gradwire_server.compiler.lowering.linalg.matrices import adjoint, product
 
@@ -68,7 +68,7 @@ def _singular_vectors_jvp(
     zero = is_lost(s[..., None, :], least)
     free_u = repeats | zero if m > n or jnp.iscomplexobj(a) else repeats
     free_v = repeats | zero if n > m or jnp.iscomplexobj(a) else repeats
-    return (u, s, vh), (loud_where(free_u, t_u), t_s, adjoint(loud_where(free_v, t_v)))
+    return (u, s, vh), (non_finite_where(free_u, t_u), t_s, adjoint(non_finite_where(free_v, t_v)))
 
 
 @jax.custom_jvp

@@ -1,8 +1,8 @@
-"""Eigenvalues and eigenvectors in JAX, with derivatives that are right or loud.
+"""Eigenvalues and eigenvectors in JAX, with derivatives that are right or not finite.
 
 The derivatives of eigenvectors, and the second ones of eigenvalues, divide by the
-gap between two eigenvalues. JAX divides by whatever rounding left of it; here
-what such a quotient reaches is infinite or NaN. See ``gaps``.
+gap between two eigenvalues. JAX divides even by a gap that is nothing but rounding;
+here such a quotient, and what depends on it, is infinite or NaN. See ``gaps``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from gradwire_server.compiler.lowering.linalg.gaps import (
     divide_by_gap,
     is_lost,
     least_gap,
-    loud_where,
+    non_finite_where,
 )
 from gradwire_server.compiler.lowering.linalg.matrices import adjoint, product
 
 _MAX_CONDITION = (1e3 * float(np.finfo(np.float64).eps)) ** -0.5
-"""Of an eigenvalue of a matrix that isn't normal: rounding moves it by epsilon times
+"""For an eigenvalue of a matrix that isn't normal: rounding moves it by epsilon times
 its condition, and the derivative by about epsilon times the condition squared."""
 
 _Pair = tuple[jax.Array, jax.Array]
@@ -45,11 +45,11 @@ def _eigenvectors_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> 
     gap = jnp.where(jnp.eye(w.shape[-1], dtype=bool), jnp.inf, w[..., None, :] - w[..., :, None])
     least = least_gap(w)[..., None]
     t_v = product(v, divide_by_gap(moved, gap, least))
-    # A vector of a value that repeats has no derivative, though none may be asked
-    # for that divides by the gap: the first element of the first, at the identity.
+    # A vector of a repeated value has no derivative, even where the derivative asked for
+    # doesn't divide by the gap: the first element of the first, at the identity.
     repeats = jnp.any(is_lost(gap, least), -2, keepdims=True)
     t_w = jnp.diagonal(moved.real, axis1=-2, axis2=-1)
-    return (w, v), (t_w, loud_where(repeats, t_v))
+    return (w, v), (t_w, non_finite_where(repeats, t_v))
 
 
 @jax.custom_jvp
@@ -76,7 +76,7 @@ def general_eigenvalues(a: jax.Array) -> jax.Array:
 
 @general_eigenvalues.defjvp
 def _general_eigenvalues_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> _Pair:
-    """With A V = V W: dW = diag(V⁻¹ dA V), loud where V is all but singular.
+    """With A V = V W: dW = diag(V⁻¹ dA V), not finite where V is nearly singular.
 
     Then A has no basis of eigenvectors, or rounding hides whether it has one. The
     condition of eigenvalue i is the length of row i of V⁻¹, for vᵢ of length 1.
@@ -87,4 +87,4 @@ def _general_eigenvalues_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Arra
     t_w = jnp.sum(product(inverse, t_a.astype(v.dtype)) * v.mT, -1)
     condition = jnp.sqrt(jnp.sum(jnp.square(jnp.abs(inverse)), -1))
     lost = ~(condition < _MAX_CONDITION)
-    return w, loud_where(lost, t_w)
+    return w, non_finite_where(lost, t_w)

@@ -1,7 +1,7 @@
 """Finds sums of elementwise functions over a spectrum in a function of a program.
 
-Only the node of the sum is lowered otherwise, to the same value; what else uses the
-spectrum, or what is made of it, is as it was. See ``spectral_sums`` for the reason.
+Only the node of the sum is lowered in another way, to the same value; other uses of the
+spectrum, and of what is computed from it, don't change. See ``spectral_sums`` for the reason.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class _Chain:
 
     Attributes:
         node: The node of the spectrum.
-        call: What is known of it.
-        steps: The nodes of the function, with what is known of them.
+        call: The types and attributes of that node.
+        steps: The nodes of the function, each with its types and attributes.
         parameters: The ids that it depends on besides.
     """
 
@@ -78,7 +78,7 @@ SumOver = Callable[[Mapping[int, Any], _Lowerings], jax.Array]
 
 
 def find_spectral_sums(function: Function, info: FunctionInfo) -> dict[int, SumOver]:
-    """Returns what to run in place of nodes, by their positions."""
+    """Returns what to run instead of nodes, by their positions."""
     found: dict[int, SumOver] = {}
     chains: dict[int, _Chain] = {}
     for position, (node, call) in enumerate(zip(function.nodes, info.calls, strict=True)):

@@ -1,8 +1,8 @@
 """Sums of a function over a spectrum, in JAX, with second derivatives where values repeat.
 
-Each eigenvalue by itself has no second derivative there, and what two of them lack
-in the sum cannot be made up by rules for eigenvalues: it is the second derivative of
-the function, which they don't know. So the sum has a rule of its own. ``squares`` of
+Each eigenvalue by itself has no second derivative there, and rules for eigenvalues
+can't supply the term that is missing in the sum: it has the second derivative of the
+function, on which they don't depend. So the sum has a rule of its own. ``squares`` of
 singular values need none. See ``spectral_pattern`` for how such sums are found.
 """
 
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradwire_server.compiler.lowering.linalg.double import differentiated_in_double
-from gradwire_server.compiler.lowering.linalg.gaps import least_gap, loud_where
+from gradwire_server.compiler.lowering.linalg.gaps import least_gap, non_finite_where
 from gradwire_server.compiler.lowering.linalg.matrices import adjoint, product
 from gradwire_server.compiler.lowering.linalg.singular import singular_values, singular_vectors
 from gradwire_server.compiler.lowering.linalg.spectra import (
@@ -33,7 +33,7 @@ _EPSILON = float(np.finfo(np.float64).eps)
 
 
 def sum_of_squares(x: jax.Array) -> jax.Array:
-    """Returns Σ|xᵢⱼ|², that of the squares of the singular values."""
+    """Returns Σ|xᵢⱼ|², the sum of the squares of the singular values."""
     return jnp.sum(jnp.square(x.real) + jnp.square(x.imag), (-2, -1))
 
 
@@ -192,7 +192,7 @@ def _singular_function_jvp(
         lost = ~(at_zero == 0) & ~(sums > least_gap(s)[..., None])
         limit = _slope(terms)(nothing, *wide)
         factor = jnp.where(sums == 0, limit, values / jnp.where(sums == 0, 1, sums))
-        return loud_where(lost, x * jnp.where(lost, 1, factor).astype(x.dtype))
+        return non_finite_where(lost, x * jnp.where(lost, 1, factor).astype(x.dtype))
 
     inner = inner + over(rest, f[..., :, None] + f[..., None, :], s[..., :, None] + s[..., None, :])
     t_value = product(u, product(inner, vh))

@@ -43,7 +43,7 @@ def _near(x: jax.Array) -> jax.Array:
 
 
 def _far(x: jax.Array, order: int) -> jax.Array:
-    """The asymptotic series where it holds; the sign of odd functions is the caller's."""
+    """The asymptotic series where it holds; the caller applies the sign of odd functions."""
     size = jnp.abs(x)
     return _asymptotic(jnp.where(size < _FAR, _FAR, size), order)
 

@@ -1,4 +1,4 @@
-"""x log y and its kin, right at their ends; they work in the dtype of their operands."""
+"""x log y and the like, right at their ends; they work in the dtype of their operands."""
 
 from __future__ import annotations
 

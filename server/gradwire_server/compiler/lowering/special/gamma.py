@@ -1,7 +1,7 @@
-"""The gamma function and its kin on the whole real line, in float64.
+"""The gamma function and the like on the whole real line, in float64.
 
-Every formula is accurate where it stands differentiated by ordinary rules, so
-that a custom rule of JAX's, which some loops lose, is a matter of speed only.
+Every formula is accurate when it is differentiated by ordinary rules, so that a
+custom rule of JAX's, which some loops lose, is a matter of speed only.
 JAX's own polygamma and zeta are wrong below -6.
 """
 
@@ -185,7 +185,7 @@ def betaln(a: jax.Array, b: jax.Array) -> jax.Array:
     """Returns log B(a, b) for a, b > 0. JAX's is off by 5e-9 at (30, 40).
 
     The larger one is brought past 8 by B(a, b) = B(a, b+8) Π (1 + a/(b+k)). At
-    a = b one of the two is taken for the larger: both ways the derivatives are
+    a = b one of the two counts as the larger: in both cases the derivatives are
     those of the same smooth function.
     """
     outside = (a < 0) | (b < 0)

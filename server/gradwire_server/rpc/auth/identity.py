@@ -1,0 +1,69 @@
+"""The name of a caller, by which the server is fair: one caller must not starve another.
+
+The name of its token comes first, then that of its certificate, then a secret that a
+client makes for itself, and last the address that it calls from. It says nothing of what
+the caller may do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+
+import grpc
+
+CALLER_HEADER = "gradwire-caller"
+"""Metadata with a secret of the client's own. Its hash is the name, not itself."""
+
+_MAX_NAME = 64
+_HASH_DIGITS = 16
+_CERTIFICATE_FIELDS = ("x509_subject_alternative_name", "x509_common_name")
+
+Tokens = Callable[[], Mapping[bytes, str]]
+
+
+class Identities:
+    """Names callers."""
+
+    def __init__(self, tokens: Tokens | None, balancers: Collection[str] = ()) -> None:
+        """Makes it.
+
+        Args:
+            tokens: Returns the names of the tokens that are known; None where none is
+                asked for.
+            balancers: Names in the certificates of balancers, which call for others.
+        """
+        self._tokens = tokens
+        self._balancers = frozenset(balancers)
+
+    def name(self, context: grpc.ServicerContext) -> str:
+        """Returns the name of the caller."""
+        metadata = dict(context.invocation_metadata())
+        if self._tokens is not None:
+            secret = str(metadata.get("authorization", "")).partition(" ")[2]
+            known = self._tokens().get(secret.encode("utf-8", "replace"))
+            if known is not None:
+                return f"token:{known}"
+        certificate = self._certificate(context)
+        if certificate:
+            return f"certificate:{certificate}"
+        own = metadata.get(CALLER_HEADER)
+        if own:
+            data = own if isinstance(own, bytes) else own.encode("utf-8", "replace")
+            return f"client:{hashlib.sha256(data).hexdigest()[:_HASH_DIGITS]}"
+        return f"peer:{_host(context.peer())}"
+
+    def _certificate(self, context: grpc.ServicerContext) -> str:
+        """Returns the first name in the client's certificate; empty for a balancer's."""
+        found: Mapping[str, list[bytes]] = context.auth_context()  # type: ignore[assignment]
+        names = [
+            name.decode("utf-8", "replace")[:_MAX_NAME]
+            for field in _CERTIFICATE_FIELDS
+            for name in found.get(field, ())
+        ]
+        return "" if not names or self._balancers.intersection(names) else names[0]
+
+
+def _host(peer: str) -> str:
+    """Returns the address in gRPC's name of a peer, without the port: ``ipv4:10.0.0.1:4711``."""
+    return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer

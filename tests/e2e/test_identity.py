@@ -1,0 +1,112 @@
+"""How callers are named: by token, certificate, a secret of their own, or address."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+import gradwire as gw
+from gradwire.v1 import service_pb2 as pb
+from gradwire_server.app import App, build
+from gradwire_server.observability.logs import FIELDS
+from secured import TOKEN, House, bearer, channel_to, open_house, write_tokens
+from server_process import eventually, run_script
+from serving import Stub, serving, settings_in
+
+Call = Callable[[App, grpc.Channel, Sequence[tuple[str, str]]], str]
+SECRET = [("gradwire-caller", "a secret of the client's own")]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Servers that ask for tokens and certificates."""
+    with open_house(tmp_path_factory.mktemp("house")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def caller_of(caplog: pytest.LogCaptureFixture) -> Call:
+    """Makes a call; returns the name of its caller in the log."""
+    caplog.set_level(logging.INFO, "gradwire_server.access")
+
+    def call(app: App, channel: grpc.Channel, metadata: Sequence[tuple[str, str]]) -> str:
+        caplog.clear()
+        Stub(channel).GetServerInfo(pb.GetServerInfoRequest(), metadata=metadata, timeout=30)
+        assert eventually(lambda: any(hasattr(r, FIELDS) for r in caplog.records))
+        (line,) = [getattr(r, FIELDS) for r in caplog.records if hasattr(r, FIELDS)]
+        return str(line["caller"])
+
+    return call
+
+
+def test_the_name_of_a_token_comes_first(tmp_path: Path, caller_of: Call) -> None:
+    """Two tokens of one name are one caller; the log never holds a token."""
+    path = write_tokens(tmp_path / "tokens", f"alice:{TOKEN}", f"alice:{TOKEN}-new", "x" * 20)
+    with serving(tmp_path, token_file=str(path)) as (app, _), channel_to(app) as channel:
+        names = [
+            caller_of(app, channel, [*bearer(token), *SECRET])
+            for token in (TOKEN, f"{TOKEN}-new", "x" * 20)
+        ]
+    assert names[:2] == ["token:alice"] * 2
+    assert names[2].startswith("token:")
+    assert "x" * 20 not in names[2]
+
+
+def test_a_certificate_names_its_caller(house: House, caller_of: Call) -> None:
+    """Where clients have one, and unless it is a balancer's, which calls for others."""
+    with channel_to(house.apps["mtls"], house.ours, house.client) as channel:
+        name = caller_of(house.apps["mtls"], channel, SECRET)
+    assert name == "certificate:client@gradwire.test"
+    server = house.ours.issue("127.0.0.1", "gradwire.test")
+    settings = settings_in(
+        house.folder,
+        listen="127.0.0.1:0",
+        tls_cert=server.cert,
+        tls_key=server.key,
+        tls_client_ca=house.ours.ca,
+        balancer_certificates="another, client@gradwire.test",
+    )
+    with build(settings) as app, channel_to(app, house.ours, house.client) as channel:
+        assert caller_of(app, channel, SECRET).startswith("client:")
+
+
+def test_a_secret_tells_clients_apart(house: House, caller_of: Call) -> None:
+    """The log holds its hash; without one the address is the name."""
+    app = house.apps["plain"]
+    with channel_to(app) as channel:
+        first, again = (caller_of(app, channel, SECRET) for _ in range(2))
+        other = caller_of(app, channel, [("gradwire-caller", "another")])
+        address = caller_of(app, channel, [])
+    assert first == again != other
+    assert first.startswith("client:")
+    assert "secret" not in first
+    assert address == "peer:ipv4:127.0.0.1"
+
+
+def test_our_client_is_one_caller(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """On all its connections; a forked child is the same, another process is another."""
+    caplog.set_level(logging.INFO, "gradwire_server.access")
+    with serving(tmp_path) as (app, _):
+        for _ in range(2):
+            with gw.connect(app.address):
+                gw.remote(np.sin)(np.ones(3))
+        assert eventually(lambda: sum(hasattr(r, FIELDS) for r in caplog.records) >= 4)
+        names = {getattr(r, FIELDS)["caller"] for r in caplog.records if hasattr(r, FIELDS)}
+    assert len(names) == 1
+    script = """
+import os, sys
+from gradwire.transport.caller import CALLER_METADATA
+print(CALLER_METADATA[1], flush=True)
+if os.fork() == 0:
+    print(CALLER_METADATA[1], flush=True)
+    os._exit(0)
+os.wait()
+"""
+    first, child = run_script(script)
+    assert first == child
+    assert run_script(script)[0] != first
