@@ -23,7 +23,7 @@ from server_process import eventually
 IMAGE = os.environ.get("GRADWIRE_TEST_IMAGE", "")
 CONFINED = os.environ.get("GRADWIRE_TEST_ENGINE") == "podman"
 USER = 10001
-MEMORY = 2 * 2**30
+MEMORY = 4 * 2**30
 
 _LIMITS = [
     "--read-only",

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from deploy.manifests.memory import in_bytes, needed_bytes
 from deploy.manifests.objects import (
     CLUSTER,
     NAMES,
@@ -21,6 +22,7 @@ from deploy.manifests.objects import (
 )
 from gradwire_server.config.flags import parse_settings
 from gradwire_server.config.settings import Settings
+from gradwire_server.process.supervisor import Pause
 
 PODS = {
     "cpu": ["gradwire", "gradwire-envoy"],
@@ -68,6 +70,25 @@ def test_it_is_bounded(pod: Pod) -> None:
     for volume in pod.spec["volumes"]:
         if pod.overlay in CLUSTER and "emptyDir" in volume:
             assert volume["emptyDir"]["sizeLimit"], volume["name"]
+
+
+@pytest.mark.parametrize("name", CLUSTER)
+def test_memory_holds_what_the_settings_allow(name: str) -> None:
+    """The limit is at least what the server, its runs and all its compilers may take."""
+    settings = parse_settings([], server_environment(name))
+    limits = server_pod(name).container["resources"]["limits"]
+    assert settings.compiles_apart
+    assert (settings.max_device_bytes == 0) == ("nvidia.com/gpu" in limits)
+    assert needed_bytes(settings) <= in_bytes(limits["memory"])
+
+
+@pytest.mark.parametrize("name", CLUSTER)
+def test_a_server_may_be_started_anew_in_its_pod(name: str) -> None:
+    """The liveness probe allows twice the longest pause that the supervisor makes before it."""
+    pause = Pause()
+    longest = max(pause.after(lifetime=0.0) for _ in range(20))
+    probe = server_pod(name).container["livenessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 2 * longest > 0
 
 
 def test_it_is_probed(pod: Pod) -> None:
