@@ -1,7 +1,8 @@
 """The command `gradwire-server`: one server in the foreground, until a signal ends it.
 
 Started by a user it is the supervisor of a server, which it starts by the same command.
-A private server has none: its client takes that part.
+A private server has none: its client restarts it. `gradwire-server quarantine` is a
+command of its own.
 """
 
 from __future__ import annotations
@@ -49,12 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     arguments = sys.argv[1:] if arguments is None else arguments
     _quieten_grpc(arguments)
+    from gradwire_server import quarantine_command
     from gradwire_server.config.flags import parse_settings, unknown_variables
     from gradwire_server.config.settings import SettingsError
     from gradwire_server.observability.logs import set_up_logging
     from gradwire_server.process.supervision import take_supervision
     from gradwire_server.supervise import supervise
 
+    if list(arguments[:1]) == [quarantine_command.NAME]:
+        return quarantine_command.main(arguments[1:])
     try:
         settings = parse_settings(arguments)
     except SettingsError as error:

@@ -75,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="gradwire-server",
         description="Computes derivatives for gradwire's clients, with JAX.",
         epilog="Each flag can also be set in the environment: --max-plans as "
-        f"{ENVIRONMENT_PREFIX}MAX_PLANS.",
+        f"{ENVIRONMENT_PREFIX}MAX_PLANS. `gradwire-server quarantine --help` tells how to "
+        "see and lift what a server refuses.",
         allow_abbrev=False,
     )
     for owner, entry in settings_fields():
