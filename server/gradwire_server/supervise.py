@@ -103,5 +103,10 @@ class _Servers:
     def note_death(self, code: int) -> None:
         """Finds suspects, or a plan to quarantine."""
         running = [run.plan_id for run in self._journal.read()]
-        self._quarantine.note_death(code, running, self._overstaying)
+        self._quarantine.note_death(
+            code,
+            running,
+            self._overstaying,
+            may_have_compiled=not self._settings.compiles_apart,
+        )
         self._overstaying = []

@@ -160,8 +160,8 @@ class Settings:
             ended, and the program refused.
         max_compile_bytes: Memory of a process that compiles, JAX's own 0.3 GB
             included, where the system is Linux.
-        quarantine_seconds: For how long a program is refused that has brought two
-            compilers down, or passed a bound on compiling.
+        quarantine_seconds: For how long a program is refused that has brought the
+            server or two compilers down, or passed a bound on compiling or running.
         max_waiting_compiles: Programs that wait for their turn to be compiled.
         max_plans: Plans that are held.
         max_plan_bytes: Memory of the plans that are held, as estimated. Those

@@ -65,20 +65,29 @@ class Quarantine:
         self._read()
         return dict(self._entries)
 
-    def note_death(self, code: int, running: Sequence[str], overstaying: Sequence[str]) -> None:
+    def note_death(
+        self,
+        code: int,
+        running: Sequence[str],
+        overstaying: Sequence[str],
+        *,
+        may_have_compiled: bool = False,
+    ) -> None:
         """Finds suspects, or a plan to quarantine, after the death of a server.
 
         Args:
             code: Its exit code, minus the signal that ended it.
             running: The plans that ran.
             overstaying: Those for which it was killed.
+            may_have_compiled: Whether a compile in the same process can have ended it, so
+                that no run is to blame for sure.
         """
         self.suspects = ()
         plans = tuple(dict.fromkeys(running))
         if overstaying:
             for plan in dict.fromkeys(overstaying):
                 self.add(plan, "max_run_seconds")
-        elif len(plans) == 1 and -code in CRASHES:
+        elif len(plans) == 1 and -code in CRASHES and not may_have_compiled:
             self.add(plans[0], signal.Signals(-code).name)
         elif code < 0:
             self.suspects = plans
