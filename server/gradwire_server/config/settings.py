@@ -128,7 +128,8 @@ class Settings:
         max_calls: Calls in progress at the same time. Each has a thread; one
             more is refused before it is read.
         max_receive_seconds: How long the message of a call in progress may
-            take to arrive; then the call is cancelled.
+            take to arrive; then the call is cancelled. While calls are refused
+            and such calls take half of the places, it is 5 s.
         max_pending_calls: Calls of each method that wait for a handler. Past
             half of it gRPC's core begins to cancel calls at a seventh of the
             cost of a refusal with details; a server that is flooded faster than
