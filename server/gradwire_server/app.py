@@ -29,7 +29,7 @@ from gradwire_server.rpc.health import Health
 from gradwire_server.rpc.pools import derivative_pool, side_pool
 from gradwire_server.rpc.server import GrpcServer
 from gradwire_server.rpc.service import SERVICE_NAME, DerivativeService
-from gradwire_server.runtime import devices
+from gradwire_server.runtime import devices, host_memory
 from gradwire_server.runtime.store import open_store
 from gradwire_server.self_test import run_self_test
 from gradwire_server.serving.compile_pool import CompilePool
@@ -112,7 +112,10 @@ class App:
             settings, device_bytes, self._watchdog, end, journal, past.suspects
         )
         quarantined = QuarantinedPlans(past.quarantined, past.quarantine_file)
-        self._engine = Engine(self.plans, self.scheduler, settings, device_bytes, quarantined)
+        free_bytes = host_memory.free_bytes if device.platform == "cpu" else lambda: None
+        self._engine = Engine(
+            self.plans, self.scheduler, settings, device_bytes, quarantined, free_bytes
+        )
 
         # What is called over the network.
         self.lifecycle = Lifecycle(settings.max_bytes_in_flight)

@@ -6,7 +6,7 @@ Knows every stage, and nothing of gRPC.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -83,6 +83,7 @@ class Engine:
         settings: Settings,
         device_bytes: int,
         quarantined: QuarantinedPlans | None = None,
+        free_bytes: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Makes an engine.
 
@@ -92,6 +93,7 @@ class Engine:
             settings: Bounds on programs, runs and replies.
             device_bytes: The device memory that one run may need; 0 for no bound.
             quarantined: The plans that have brought a server down; None for none.
+            free_bytes: Returns the free memory of the device where that is the host.
         """
         self._plans = plans
         self._scheduler = scheduler
@@ -99,6 +101,7 @@ class Engine:
             settings.max_batch_rows, settings.max_message_bytes, device_bytes, settings.program
         )
         self._max_batch_sizes = settings.max_batch_sizes
+        self._free_bytes = free_bytes
         self._quarantined = QuarantinedPlans() if quarantined is None else quarantined
 
     def prepare(self, wanted: Preparation, deadline: Deadline, record: CallRecord) -> Prepared:
@@ -174,6 +177,7 @@ class Engine:
     ) -> Result:
         batching.check_memory(executable.cost, self._limits)
         with self._scheduler.run(executable.cost.peak_bytes, deadline, record):
+            batching.check_free_memory(executable.cost, self._free_bytes)
             padded = executable(inputs)
         with record.stage("execute"):
             outputs = batching.cut(padded, rows)
