@@ -103,7 +103,7 @@ def _serve(settings: Settings, supervision: Supervision | None) -> int:
         end_after(_stop_seconds(settings))
         stopping.put(None)
 
-    obey_signals(stop)
+    obey_signals(stop, once=supervision is not None)
     if settings.embedded or supervision:
         watch_parent(stop)
     try:

@@ -81,7 +81,8 @@ class _Servers:
             quarantined,
             None if file is None else str(file),
         )
-        words = [sys.executable, "-P", "-m", "gradwire_server", *self._arguments]
+        warnings = [f"-W{option}" for option in sys.warnoptions]
+        words = [sys.executable, "-P", *warnings, "-m", "gradwire_server", *self._arguments]
         # The journal has so many places, whatever number of cores there is later.
         words += ["--max-executions", str(self._settings.max_executions)]
         if addresses is not None:  # a free port was chosen once, and stays

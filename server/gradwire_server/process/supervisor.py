@@ -141,6 +141,8 @@ class Supervisor:
         while True:
             server = self._start(restarts)
             code = self._wait(server)
+            if len(self._signals) > 1:
+                return 128 + self._signals[1]
             if self._signals or self._addresses is None:
                 return code if code >= 0 else 128 - code
             failures = 0 if server.addresses else failures + 1
@@ -169,12 +171,16 @@ class Supervisor:
         return _Server(process)
 
     def _wait(self, server: _Server) -> int:
-        """Waits for the end of a server, passing signals on; returns its exit code."""
+        """Waits for the end of a server; returns its exit code.
+
+        The first signal is passed on. At a second one the server is killed: it obeys no
+        second signal itself, for a service manager may send the first to all processes.
+        """
         pid, passed, killed = server.process.pid, 0, False
         output = [server.stdout.fileno()]
         while (code := _reap(pid)) is None:
             for number in self._signals[passed:]:
-                os.kill(pid, number)
+                os.kill(pid, signal.SIGKILL if passed else number)
                 passed += 1
             ready, _, _ = select.select([self._wake, *output], [], [], CHECK_SECONDS)
             if self._wake in ready:
