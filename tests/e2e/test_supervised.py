@@ -242,3 +242,15 @@ def test_one_of_two_that_ran_is_not_refused(tmp_path: Path) -> None:
         with gw.connect(command.target, timeout=PATIENCE) as connection:
             check(connection)
             assert connection.prepare(encode_program(endless(0.25))).id  # no QuarantinedError
+
+
+def test_a_service_manager_may_signal_all_processes(tmp_path: Path) -> None:
+    """As systemd does: the server ends in good order all the same, with status 0."""
+    with supervised(tmp_path, "--drain-delay", "2") as command:
+        with gw.connect(command.target) as connection:
+            check(connection)
+        server = command.server
+        for pid in (command.process.pid, server, *children_of(server)):
+            os.kill(pid, signal.SIGTERM)
+        assert command.process.wait(PATIENCE) == 0
+        assert eventually(lambda: not is_alive(server), PATIENCE)
