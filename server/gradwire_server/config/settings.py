@@ -144,8 +144,8 @@ class Settings:
             quarantine_seconds.
         max_abandoned_seconds: How long runs that take all places may go on when
             their callers have gone or their deadlines have passed. Nothing
-            stops a run, so the server then ends with status 1, and whoever
-            supervises it starts another.
+            stops a run, so the server then ends with status 1, and the
+            supervisor starts another.
         max_waiting_executions: Computes that are inside beside those that run;
             one more is refused before it is read. Enough to ride out a burst,
             and fewer than `max_calls`, so that a Prepare finds room.
@@ -157,8 +157,8 @@ class Settings:
             ended, and the program refused.
         max_compile_bytes: Memory of a process that compiles, JAX's own 0.3 GB
             included, where the system is Linux.
-        quarantine_seconds: For how long a program is refused that has brought two
-            compilers down, or passed a bound on compiling.
+        quarantine_seconds: For how long a program is refused that has ended a server
+            or two compilers, run for too long, or passed a bound on compiling.
         max_waiting_compiles: Programs that wait for their turn to be compiled.
         max_plans: Plans that are held.
         max_plan_bytes: Memory of the plans that are held, as estimated. What

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def obey_signals(stop: Callable[[], None]) -> None:
-    """Calls ``stop`` at the first SIGTERM or SIGINT; whoever sends it again won't wait.
+    """Calls ``stop`` at the first SIGTERM or SIGINT; another one ends the process at once.
 
     Args:
         stop: Runs in the main thread, between any two steps of what that is doing.
@@ -25,10 +25,10 @@ def obey_signals(stop: Callable[[], None]) -> None:
 
 
 def end_after(seconds: float) -> None:
-    """Ends the process with status 1 after some time, and says on stderr what hangs.
+    """Ends the process with status 1 after some time, and writes all stacks to stderr.
 
-    It is a thread of C's that does it: what hangs may hold any lock of Python's,
-    that of the interpreter included. May be called when a signal is handled.
+    A thread of the C library does it: what hangs may hold any lock of Python, that of
+    the interpreter included. May be called when a signal is handled.
     """
     faulthandler.dump_traceback_later(seconds, exit=True, file=_open_unblocked())
 
