@@ -117,7 +117,7 @@ def _serve(settings: Settings, supervision: Supervision | None) -> int:
     gc.freeze()
     print(json.dumps({"listening": app.address, "metrics": app.metrics_url}), flush=True)
     stopping.get()
-    # What never ends needs no grace, and those who wait behind it had better go elsewhere.
+    # Runs that never end need no grace, and the calls that wait for them can be retried.
     finished = app.stop(_STUCK_GRACE_SECONDS if app.is_stuck else None)
     if settings.embedded:
         remove_socket_folder(settings.listen)

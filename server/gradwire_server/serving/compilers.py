@@ -107,7 +107,7 @@ class CompilerInProcess:
         return compile_program(program, precision, bucket, choices)
 
     def stop(self) -> None:
-        """Does nothing: what compiles goes on."""
+        """Does nothing: a compile goes on."""
 
 
 class CompilerProcesses:
