@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     _quieten_grpc(arguments)
     from gradwire_server import quarantine_command
+    from gradwire_server.config.addresses import SettingsError
     from gradwire_server.config.flags import parse_settings, unknown_variables
-    from gradwire_server.config.settings import SettingsError
     from gradwire_server.observability.logs import set_up_logging
     from gradwire_server.process.supervision import take_supervision
     from gradwire_server.supervise import supervise

@@ -12,8 +12,9 @@ import sys
 import time
 from collections.abc import Sequence
 
+from gradwire_server.config.addresses import SettingsError
 from gradwire_server.config.flags import parse_settings, variable_of
-from gradwire_server.config.settings import OFF, SettingsError
+from gradwire_server.config.settings import OFF
 from gradwire_server.process.background_log import BackgroundLog
 from gradwire_server.process.quarantine import Quarantine
 from gradwire_server.supervise import open_quarantine

@@ -13,7 +13,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradwire_server.config.settings import AUTO, OFF, Settings, default_cache_dir, own_folder
+from gradwire_server.config.machine import default_cache_dir, own_folder
+from gradwire_server.config.settings import AUTO, OFF, Settings
 from gradwire_server.process.background_log import BackgroundLog
 from gradwire_server.process.quarantine import Quarantine
 from gradwire_server.process.run_journal import RunJournal, create_journal

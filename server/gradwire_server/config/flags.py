@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gradwire_server.config.settings import OFF, Settings, SettingsError
+from gradwire_server.config.addresses import SettingsError
+from gradwire_server.config.settings import OFF, Settings
 from gradwire_server.program.limits import ProgramLimits
 
 ENVIRONMENT_PREFIX = "GRADWIRE_SERVER_"
