@@ -29,7 +29,8 @@ POOL_BYTES = 2048 * MIB
 """What the server takes of a GPU whose memory is to run out."""
 
 _PREALLOCATES = "XLA_PYTHON_CLIENT_PREALLOCATE"
-_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+_SHARES = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
+"""The names that JAX knows, of which only one may be set; the second is the older."""
 _DEFAULT_SHARE = 0.75
 _SLACK_BYTES = 8 * MIB
 _COMPILER_BYTES = 2048 * MIB
@@ -92,9 +93,10 @@ def memory_runs_out(machine: Machine, server: Server) -> Figures:
 def scarce_memory(machine: Machine) -> tuple[list[str], dict[str, str]]:
     """Returns flags and variables of a server that has little of the device and no bound."""
     limit = machine.device["limit_bytes"]
-    share = float(os.environ.get(_SHARE) or _DEFAULT_SHARE) * POOL_BYTES / limit
+    name = next((name for name in _SHARES if os.environ.get(name)), _SHARES[-1])
+    share = float(os.environ.get(name) or _DEFAULT_SHARE) * POOL_BYTES / limit
     flags = ["--max-device-bytes", str(2**44), "--max-tensor-bytes", str(2**40)]
-    return flags, {_SHARE: f"{share:.6f}"}
+    return flags, {name: f"{share:.6f}"}
 
 
 def _refusal(call: Callable[[], Any]) -> gw.OutOfMemoryError:
