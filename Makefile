@@ -17,7 +17,7 @@ BIN := .venv/bin
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-long test-shuffled test-outside test-deploy test-wheel test-floor check \
 	check-style check-types check-imports check-stubs check-docs check-proto check-deploy format \
-	proto docs prometheus-rule bench trace-call load locust clean lock image image-test
+	proto docs prometheus-rule bench trace-call gpu-check load locust clean lock image image-test
 
 help:
 	@echo 'make demo        shows what gradwire does, against a server of its own'
@@ -32,6 +32,7 @@ help:
 	@echo 'make format      formats the sources'
 	@echo 'make proto       generates client/gradwire/v1; make docs generates docs/{opset,settings}.md'
 	@echo 'make bench       measures; make trace-call counts the files that a call goes through'
+	@echo 'make gpu-check   checks numbers, memory and restarts on this machine'\''s device, and measures'
 	@echo 'make image       builds the image of the server; TARGET=cuda the one for GPUs'
 	@echo 'make image-test  builds it, runs it as the manifests do, and tests it; as root'
 	@echo 'make lock        pins what the image installs'
@@ -149,6 +150,10 @@ trace-call: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
+# On a machine without .venv: python3 scripts/gpu-check --wheels FOLDER.
+gpu-check: .venv/installed-dev
+	$(BIN)/python scripts/gpu-check $(ARGS)
+
 image:
 	deploy/image/build $(TARGET)
 
@@ -168,5 +173,5 @@ locust: .venv/installed-load
 clean:
 	rm -rf .venv .venv-proto .venv-deploy .venv-outside .venv-wheel .venv-floor build dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find client server tests examples benchmarks -name __pycache__ -type d -prune \
+	find client server tests examples benchmarks scripts -name __pycache__ -type d -prune \
 		-exec rm -rf {} + 2>/dev/null || true
