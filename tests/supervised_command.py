@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -10,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Self
 
-from server_process import COMMAND, eventually
+from server_process import COMMAND, children_of, eventually, is_alive
 
 
 class SupervisedCommand:
@@ -66,18 +65,18 @@ class SupervisedCommand:
         server = self.server()
         self._process.kill()
         self._process.communicate()
-        assert server is None or eventually(lambda: not _exists(server), 60)
+        assert server is None or eventually(lambda: not is_alive(server), 60)
         self.start()
 
     def server(self) -> int | None:
         """The id of the server process, if there is one."""
         assert self._process is not None
-        return next(iter(_children(self._process.pid)), None)
+        return next(iter(children_of(self._process.pid)), None)
 
     def compilers(self) -> list[int]:
         """The ids of its compilers."""
         server = self.server()
-        return [] if server is None else _children(server)
+        return [] if server is None else children_of(server)
 
     def quarantined(self) -> dict[str, object]:
         """The plans that are kept in quarantine, and why."""
@@ -87,21 +86,3 @@ class SupervisedCommand:
     def cached(self) -> list[Path]:
         """The executables that it keeps on disk."""
         return sorted((self._cache / "executables").iterdir())
-
-
-def _children(parent: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                state, ppid = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-                if int(ppid) == parent and state != "Z":
-                    found.append(int(entry.name))
-    return found
-
-
-def _exists(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
