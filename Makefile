@@ -72,12 +72,12 @@ demo: .venv/installed-demo
 	$(BIN)/python examples/demo.py
 
 # The tests of one file stay in one worker, for they share a server. Most of the time goes
-# into compiling; the other targets compile as a server does.
+# into compiling; the other targets compile as a server does. Files go out in their order:
+# xdist would begin with those of the most tests, and end with the few that are slow.
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -m 'not long and not deploy and not image' --quick-compiles \
-		--numprocesses $(WORKERS) --dist loadfile $(ARGS)
+		--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# With its reordering xdist would begin with the files of the most tests, whatever the seed.
 test-shuffled: .venv/installed-dev
 	@echo 'The order of the files follows from SEED=$(SEED).'
 	$(BIN)/python -m pytest -m 'not long and not deploy and not image' --quick-compiles \

@@ -51,7 +51,7 @@ class ServerProcess:
     def start(self) -> None:
         """Starts it, and waits until it takes calls."""
         command = [sys.executable, "-P", "-m", "gradwire_server", "--embedded"]
-        command += ["--listen", self.target, "--cache-dir", str(self._cache), "--grace", "5"]
+        command += ["--listen", self.target, "--cache-dir", str(self._cache), "--grace", "30"]
         self._process = subprocess.Popen(
             [*command, *self.flags],
             env={**os.environ, **self.environment},

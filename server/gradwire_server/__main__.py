@@ -1,7 +1,8 @@
 """The command `gradwire-server`: one server in the foreground, until a signal ends it.
 
 Started by a user it is the supervisor of a server, which it starts by the same command.
-A private server has none: its client takes that part.
+A private server has none: its client restarts it. `gradwire-server quarantine` is a
+command of its own.
 """
 
 from __future__ import annotations
@@ -49,12 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     arguments = sys.argv[1:] if arguments is None else arguments
     _quieten_grpc(arguments)
+    from gradwire_server import quarantine_command
+    from gradwire_server.config.addresses import SettingsError
     from gradwire_server.config.flags import parse_settings, unknown_variables
-    from gradwire_server.config.settings import SettingsError
     from gradwire_server.observability.logs import set_up_logging
     from gradwire_server.process.supervision import take_supervision
     from gradwire_server.supervise import supervise
 
+    if list(arguments[:1]) == [quarantine_command.NAME]:
+        return quarantine_command.main(arguments[1:])
     try:
         settings = parse_settings(arguments)
     except SettingsError as error:
@@ -99,7 +103,7 @@ def _serve(settings: Settings, supervision: Supervision | None) -> int:
         end_after(_stop_seconds(settings))
         stopping.put(None)
 
-    obey_signals(stop)
+    obey_signals(stop, once=supervision is not None)
     if settings.embedded or supervision:
         watch_parent(stop)
     try:
@@ -113,7 +117,7 @@ def _serve(settings: Settings, supervision: Supervision | None) -> int:
     gc.freeze()
     print(json.dumps({"listening": app.address, "metrics": app.metrics_url}), flush=True)
     stopping.get()
-    # What never ends needs no grace, and those who wait behind it had better go elsewhere.
+    # Runs that never end need no grace, and the calls that wait for them can be retried.
     finished = app.stop(_STUCK_GRACE_SECONDS if app.is_stuck else None)
     if settings.embedded:
         remove_socket_folder(settings.listen)

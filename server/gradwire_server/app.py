@@ -20,6 +20,7 @@ from gradwire_server.observability.metrics import Metrics
 from gradwire_server.observability.pages import metrics_page, readiness_page
 from gradwire_server.observability.recorder import CallRecorder
 from gradwire_server.observability.tracing import open_spans
+from gradwire_server.process.quarantine import QuarantinedPlans
 from gradwire_server.process.run_journal import RunJournal
 from gradwire_server.process.supervision import Supervision
 from gradwire_server.process.watchdog import Watchdog
@@ -28,7 +29,7 @@ from gradwire_server.rpc.health import Health
 from gradwire_server.rpc.pools import derivative_pool, side_pool
 from gradwire_server.rpc.server import GrpcServer
 from gradwire_server.rpc.service import SERVICE_NAME, DerivativeService
-from gradwire_server.runtime import devices
+from gradwire_server.runtime import devices, host_memory
 from gradwire_server.runtime.store import open_store
 from gradwire_server.self_test import run_self_test
 from gradwire_server.serving.compile_pool import CompilePool
@@ -110,7 +111,11 @@ class App:
         self.scheduler = Scheduler(
             settings, device_bytes, self._watchdog, end, journal, past.suspects
         )
-        self._engine = Engine(self.plans, self.scheduler, settings, device_bytes, past.quarantined)
+        quarantined = QuarantinedPlans(past.quarantined, past.quarantine_file)
+        free_bytes = host_memory.free_bytes if device.platform == "cpu" else lambda: None
+        self._engine = Engine(
+            self.plans, self.scheduler, settings, device_bytes, quarantined, free_bytes
+        )
 
         # What is called over the network.
         self.lifecycle = Lifecycle(settings.max_bytes_in_flight)
@@ -131,7 +136,7 @@ class App:
                 *read_scheduler(self.scheduler),
                 *read_plans(self.plans, self.compile_pool),
                 *read_cache(store),
-                *read_processes(past, self.scheduler, self._compilers),
+                *read_processes(past.restarts, quarantined, self.scheduler, self._compilers),
             ],
             devices=devices.list_devices,
             limits=settings.limits(),

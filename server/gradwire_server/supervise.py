@@ -1,19 +1,27 @@
-"""The command `gradwire-server` as its users start it: a supervisor, and a server below it."""
+"""The command `gradwire-server` as its users start it: a supervisor, and a server below it.
+
+It must not import JAX.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradwire_server.config.settings import AUTO, OFF, Settings, default_cache_dir, own_folder
+from gradwire_server.config.machine import default_cache_dir, own_folder
+from gradwire_server.config.settings import AUTO, OFF, Settings
+from gradwire_server.process.background_log import BackgroundLog
 from gradwire_server.process.quarantine import Quarantine
 from gradwire_server.process.run_journal import RunJournal, create_journal
 from gradwire_server.process.supervision import Supervision, write_supervision
 from gradwire_server.process.supervisor import Addresses, Command, Supervisor
+
+_LAST_LINES_SECONDS = 1.0
 
 
 def supervise(settings: Settings, arguments: Sequence[str], stop_seconds: float) -> int:
@@ -24,13 +32,19 @@ def supervise(settings: Settings, arguments: Sequence[str], stop_seconds: float)
         arguments: The same as flags.
         stop_seconds: After how long a server that was told to end is killed.
     """
-    quarantine = open_quarantine(settings)
+    log = BackgroundLog(logging.getLogger(__name__))
+    quarantine = open_quarantine(settings, log)
     servers = _Servers(settings, arguments, create_journal(settings.max_executions), quarantine)
-    return Supervisor(servers, stop_seconds).run()
+    status = Supervisor(servers, stop_seconds, log).run()
+    if not log.wait(_LAST_LINES_SECONDS):
+        # Nobody reads the log. The thread that writes to it holds a lock, for which the
+        # interpreter would wait at its end.
+        os._exit(status)
+    return status
 
 
-def open_quarantine(settings: Settings) -> Quarantine:
-    """Reads the quarantine of the servers with the same cache directory."""
+def open_quarantine(settings: Settings, log: BackgroundLog) -> Quarantine:
+    """Returns the quarantine that servers with the same cache directory share."""
     folder = None
     if settings.cache_dir == AUTO:
         with contextlib.suppress(RuntimeError):  # this user may have no home
@@ -38,7 +52,7 @@ def open_quarantine(settings: Settings) -> Quarantine:
     elif settings.cache_dir != OFF:
         folder = own_folder(Path(settings.cache_dir))
     beside = None if folder is None else folder.with_name("quarantine")
-    return Quarantine(beside, settings.quarantine_seconds)
+    return Quarantine(beside, settings.quarantine_seconds, log)
 
 
 class _Servers:
@@ -60,13 +74,18 @@ class _Servers:
     def command(self, addresses: Addresses | None, restarts: int) -> Command:
         """Returns the command of the next server."""
         self._journal.clear()
+        quarantined, file = self._quarantine.plans(), self._quarantine.file
         supervision = Supervision(
             self._journal.descriptor,
             restarts,
             self._quarantine.suspects,
-            self._quarantine.plans(),
+            quarantined,
+            None if file is None else str(file),
         )
-        words = [sys.executable, "-P", "-m", "gradwire_server", *self._arguments]
+        warnings = [f"-W{option}" for option in sys.warnoptions]
+        words = [sys.executable, "-P", *warnings, "-m", "gradwire_server", *self._arguments]
+        # The journal has so many places, whatever number of cores there is later.
+        words += ["--max-executions", str(self._settings.max_executions)]
         if addresses is not None:  # a free port was chosen once, and stays
             words += ["--listen", addresses.listening]
             if addresses.metrics:
@@ -80,11 +99,16 @@ class _Servers:
         self._overstaying = [run.plan_id for run in self._journal.read() if run.started < latest]
         if not self._overstaying:
             return ""
-        plans = ", ".join(self._overstaying)
+        plans = ", ".join(dict.fromkeys(self._overstaying))
         return f"`max_run_seconds` is {self._settings.max_run_seconds:g}, and runs of {plans} go on"
 
     def note_death(self, code: int) -> None:
-        """Draws the conclusions from the death of a server."""
+        """Finds suspects, or a plan to quarantine."""
         running = [run.plan_id for run in self._journal.read()]
-        self._quarantine.note_death(code, running, self._overstaying)
+        self._quarantine.note_death(
+            code,
+            running,
+            self._overstaying,
+            may_have_compiled=not self._settings.compiles_apart,
+        )
         self._overstaying = []

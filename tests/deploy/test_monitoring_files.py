@@ -27,6 +27,7 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     with serving(tmp_path_factory.mktemp("server")) as (app, _):
         worst = CallRecord("Compute", operator="grad", rows=3, non_finite=1, status="INTERNAL")
         worst.reason, worst.limit, worst.attempt = "INTERNAL", "max_calls", 1
+        worst.execute = 0.1
         app.metrics.observe([worst])
         text = app.metrics.render().decode()
     return {s.name for family in text_string_to_metric_families(text) for s in family.samples}

@@ -13,7 +13,7 @@ SECURITY = (DOCS / "security.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", SECURITY)))
 
 
-@pytest.mark.parametrize(("file", "test"), NAMED, ids="::".join)
+@pytest.mark.parametrize(("file", "test"), NAMED, ids=str)
 def test_a_test_that_shows_a_promise_exists(file: str, test: str) -> None:
     """Under the name that docs/security.md gives it."""
     text = (TESTS / file).read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ from gradwire.ir import encode_program
 from gradwire.v1 import service_pb2 as pb
 from programs import SIN, X, function, node, program, sines_of, unary, vector
 from secured import write_tokens
-from server_process import COMMAND, eventually, started, wait_until_ready
+from server_process import COMMAND, eventually, is_alive, started, wait_until_ready
 from serving import Stub, inline, outputs, prepare_request
 
 
@@ -154,15 +154,7 @@ def test_an_embedded_server_ends_with_its_parent(flags: list[str]) -> None:
     first, second = script.stdout.split("\n", 1)
     assert json.loads(first)["listening"] == flags[1]
     pid = int(second)
-    assert eventually(lambda: not _is_alive(pid))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+    assert eventually(lambda: not is_alive(pid))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,14 @@ import pytest
 
 import gradwire as gw
 from programs import SIN, X
-from server_process import start_script, started, wait_until_ready
+from server_process import (
+    children_of,
+    eventually,
+    is_alive,
+    start_script,
+    started,
+    wait_until_ready,
+)
 from serving import Stub, inline, outputs
 
 
@@ -78,6 +85,22 @@ def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path, log: Log) -> None
         assert 1.0 < time.monotonic() - start < 10.0  # not before drain delay and grace are over
 
 
+def test_a_log_that_nobody_reads_keeps_no_supervisor(tmp_path: Path, log: Log) -> None:
+    """It replaces a server that died, and ends when it is told to, though neither is logged."""
+    flags = [*_flags(tmp_path), "--metrics", "off"]
+    with started(*flags, stderr=log.writer) as process:
+        wait_until_ready(process)
+        log.fill()
+        (first,) = children_of(process.pid)
+        os.kill(first, signal.SIGKILL)
+        assert eventually(lambda: bool(children_of(process.pid)) and not is_alive(first), 30)
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        assert time.monotonic() - start < 20.0
+        assert children_of(process.pid) == []
+
+
 HANGING = """
 import re, sys
 from gradwire_server import app
@@ -110,14 +133,18 @@ def test_whatever_hangs_the_process_ends_and_says_where(tmp_path: Path) -> None:
 
 def test_a_program_that_never_ends_costs_one_server(tmp_path: Path) -> None:
     """It ends when such programs take all places; the log names their calls, and another starts."""
-    flags = ["--max-executions", "1", "--max-abandoned-seconds", "1", "--metrics", "127.0.0.1:0"]
+    flags = ["--max-executions", "1", "--max-abandoned-seconds", "2", "--metrics", "127.0.0.1:0"]
     with started(*_flags(tmp_path), *flags) as process:
         served = wait_until_ready(process)
         with gw.connect(served["listening"], timeout=3.0):
             with pytest.raises(gw.DeadlineError) as caught:
                 gw.while_loop(lambda y: y < 1e9, lambda y: y * 0.5 + 1.0, np.array(1.0))
-            with urllib.request.urlopen(f"{served['metrics']}/metrics", timeout=10) as page:
-                assert b"\ngradwire_executions_abandoned 1.0\n" in page.read()
+
+            def is_abandoned() -> bool:
+                with urllib.request.urlopen(f"{served['metrics']}/metrics", timeout=10) as page:
+                    return b"\ngradwire_executions_abandoned 1.0\n" in page.read()
+
+            assert eventually(is_abandoned)  # the server's deadline may be a little later
         with gw.connect(served["listening"], timeout=60.0):
             value = gw.remote(np.sin)(X)
         np.testing.assert_allclose(value, np.sin(X))

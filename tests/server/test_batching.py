@@ -133,3 +133,14 @@ def test_what_is_not_finite_is_counted(dtype: np.dtype[Any]) -> None:
     if is_complex(dtype):
         array[1, 0] = complex(0, np.nan)
     assert batching.count_non_finite(array) == (4 if is_complex(dtype) else 3)
+
+
+def test_a_large_run_needs_memory_that_is_free() -> None:
+    """At the bound it may run; what isn't large, or of no known host, isn't looked at."""
+    large = Cost(0.0, batching.LARGE_RUN_BYTES, 0, 0.0)
+    batching.check_free_memory(large, lambda: batching.LARGE_RUN_BYTES)
+    batching.check_free_memory(large, lambda: None)
+    with pytest.raises(OutOfMemoryError, match=r"needs 268435456 bytes.* has 268435455 free"):
+        batching.check_free_memory(large, lambda: batching.LARGE_RUN_BYTES - 1)
+    small = Cost(0.0, batching.LARGE_RUN_BYTES - 1, 0, 0.0)
+    batching.check_free_memory(small, lambda: pytest.fail("a small run was looked at"))

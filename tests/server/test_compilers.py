@@ -14,13 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradwire.errors import InvalidProgramError, LimitExceededError, QuarantinedError
+from gradwire.errors import (
+    InvalidProgramError,
+    LimitExceededError,
+    QuarantinedError,
+    UnavailableError,
+)
 from gradwire.ir import encode_program
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.runtime.executable import load_executable
+from gradwire_server.serving import compiler_process
 from gradwire_server.serving.compilers import CompilerProcesses
 from programs import chain, function, nested, node, program, vector
-from server_process import eventually
+from server_process import eventually, is_alive
 
 SMALL = encode_program(program(chain("sin", 1, vector(3))))
 X = np.array([0.0, 0.5, 1.0])
@@ -53,14 +59,6 @@ def make() -> Iterator[Callable[..., CompilerProcesses]]:
 
 def compile_with(compilers: CompilerProcesses, source: bytes) -> bytes:
     return compilers.compile_program(source, "highest", NO_BATCH, ())
-
-
-def exists(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_another_process_compiles(make: Callable[..., CompilerProcesses]) -> None:
@@ -146,17 +144,67 @@ def test_a_program_whose_compiler_was_killed_gets_another(
     compile_with(compilers, SMALL)
     (pid,) = compilers.pids
     os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: not exists(pid))
+    assert eventually(lambda: not is_alive(pid))
     (got,) = load_executable(compile_with(compilers, SMALL))([X])
     np.testing.assert_allclose(got, np.sin(X), rtol=1e-15)
     assert compilers.counts.died == 1
+
+
+def test_compilers_that_died_idle_are_no_programs_fault(
+    make: Callable[..., CompilerProcesses],
+) -> None:
+    """However many: the system may have ended all of them at once."""
+    compilers = make(count=2)
+    compile_with(compilers, SMALL)
+    assert eventually(lambda: len(compilers.pids) == 2)
+    for pid in compilers.pids:
+        os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: not any(map(is_alive, compilers.pids)))
+    (got,) = load_executable(compile_with(compilers, SMALL))([X])
+    np.testing.assert_allclose(got, np.sin(X), rtol=1e-15)
+    assert (compilers.counts.died, compilers.counts.killed) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("script", "seconds", "text"),
+    [
+        ("raise SystemExit(3)", 60.0, "exit status 3"),
+        ("import time; time.sleep(60)", 0.3, "it did not start within 0.3 s"),
+    ],
+)
+def test_compilers_that_do_not_start_are_no_programs_fault(
+    make: Callable[..., CompilerProcesses],
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    seconds: float,
+    text: str,
+) -> None:
+    """The call may be tried again, and the program is not refused for it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(compiler_process, "_START_SECONDS", seconds)
+        patch.setattr(compiler_process, "_COMMAND", [sys.executable, "-c", script])
+        compilers = make()
+        with pytest.raises(UnavailableError, match=f"can't start a compiler: {text}"):
+            compile_with(compilers, SMALL)
+        assert compilers.counts.died == 2
+    for compiler in list(compilers._idle):  # started by the old command
+        compiler.kill()
+    assert len(load_executable(compile_with(compilers, SMALL))([X])) == 1
 
 
 def test_one_more_than_compile_is_kept_ready(make: Callable[..., CompilerProcesses]) -> None:
     """While one compiles for long, another's program finds a compiler."""
     compilers = make(count=2)
     compile_with(compilers, SMALL)
-    busy = threading.Thread(target=lambda: _ignore(compilers), daemon=True)
+    errors: list[Exception] = []
+
+    def compile_slowly() -> None:
+        try:
+            compile_with(compilers, slow())
+        except UnavailableError as error:
+            errors.append(error)
+
+    busy = threading.Thread(target=compile_slowly, daemon=True)
     busy.start()
     assert eventually(lambda: len(compilers.pids) == 2, 60)
     other = encode_program(nested("call", 2))
@@ -165,17 +213,12 @@ def test_one_more_than_compile_is_kept_ready(make: Callable[..., CompilerProcess
     compilers.stop()
     busy.join(20)
     assert not busy.is_alive()
-
-
-def _ignore(compilers: CompilerProcesses) -> None:
-    try:
-        compile_with(compilers, slow())
-    except Exception:  # noqa: BLE001 - it is killed
-        return
+    assert [str(error) for error in errors] == ["the server ends"]
 
 
 OWNER = """
 import sys, time
+from gradwire_server.serving import compiler_process
 from gradwire_server.serving.compilers import CompilerProcesses
 compilers = CompilerProcesses(1, 60.0, 2**33, 1.0)
 print(compilers.pids[0], flush=True)
@@ -200,6 +243,6 @@ def test_no_compiler_outlives_its_server(compiles: bool, tmp_path: Path) -> None
         pid = int(owner.stdout.readline())
         if compiles:
             assert eventually(lambda: _cpu_seconds(pid) > 4, 60)
-        assert exists(pid)
+        assert is_alive(pid)
         owner.kill()
-    assert eventually(lambda: not exists(pid), 60)
+    assert eventually(lambda: not is_alive(pid), 60)

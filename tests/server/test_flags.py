@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from gradwire_server.config.addresses import SettingsError
 from gradwire_server.config.flags import (
     documentation,
     parse_settings,
     settings_fields,
     unknown_variables,
 )
-from gradwire_server.config.settings import (
-    OFF,
-    Settings,
-    SettingsError,
-)
+from gradwire_server.config.settings import OFF, Settings
 
 FIELDS = list(settings_fields())
 NUMBERS = [

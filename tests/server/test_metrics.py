@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gradwire_server.observability.metrics import OVERLOAD_LIMITS, Metrics
+from gradwire_server.observability.metrics import MAX_CALLERS, OVERLOAD_LIMITS, Metrics
 from gradwire_server.runtime.devices import DeviceInfo
 from gradwire_server.serving.call_record import STAGES, CallRecord
 from monitoring import samples_of
@@ -96,3 +96,16 @@ def test_what_others_count_is_read_when_asked() -> None:
     device = (("device", "0"), ("kind", "H100"), ("platform", "gpu"))
     assert samples["gradwire_device_memory_bytes", device] == 100
     assert samples["gradwire_device_memory_used_bytes", device] == 40
+
+
+def test_callers_are_labels_of_a_bounded_number() -> None:
+    """The first are named, the others count together."""
+    metrics = Metrics()
+    for number in range(MAX_CALLERS + 3):
+        metrics.observe([CallRecord("Compute", caller=f"client:{number}", execute=2.0)])
+    metrics.observe([CallRecord("Compute", caller="client:0", execute=1.0)])
+    samples = samples_of(metrics.render().decode())
+    name = "gradwire_caller_execute_seconds_total"
+    assert samples[name, (("caller", "client:0"),)] == 3.0
+    assert samples[name, (("caller", "other"),)] == 6.0
+    assert sum(found == name for found, _ in samples) == MAX_CALLERS + 1

@@ -7,16 +7,13 @@ from typing import Any
 
 import pytest
 
+from gradwire_server.config.addresses import SettingsError, split_address
 from gradwire_server.config.flags import (
     parse_settings,
     settings_fields,
 )
-from gradwire_server.config.settings import (
-    Settings,
-    SettingsError,
-    default_cache_dir,
-    split_address,
-)
+from gradwire_server.config.machine import default_cache_dir
+from gradwire_server.config.settings import Settings
 from gradwire_server.program.limits import ProgramLimits
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gradwire.opset.core import BatchRule, Call, InferRule, OpDef, fail
 from gradwire.opset.labels import Label, Labelled, labelled_batch, leading
-from gradwire.opset.linalg import batch_in_front
+from gradwire.opset.matrices import batch_in_front
 from gradwire.opset.rules import broadcast_shapes, check_dtype, checked, same_dtype
 from gradwire.opset.shape import require_matrices
 from gradwire.tensors import TensorType

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gradwire.opset.core import UNBOUNDED, AttrSpec, Call, Kind, OpDef, fail, require
 from gradwire.opset.labels import Label, Labelled, labelled_batch, leading
-from gradwire.opset.linalg import RTOL, smaller_side
+from gradwire.opset.matrices import RTOL, smaller_side
 from gradwire.opset.rules import broadcast_shapes, check_dtype, checked, same_dtype
 from gradwire.opset.shape import require_matrices
 from gradwire.tensors import Dtype, TensorType

@@ -1,4 +1,4 @@
-"""A compiler in a process of its own: it reads requests from a socket until that ends.
+"""A compiler in a process of its own: it answers requests from a socket until that is closed.
 
 Run by ``serving.compilers`` as ``python -P -m gradwire_server.compiler.process FD``.
 """
@@ -65,7 +65,7 @@ def _serve(connection: socket.socket) -> None:
                 answer = compile_program(
                     request.program, request.precision, request.bucket, request.choices
                 )
-            except Exception as error:  # noqa: BLE001 - the caller hears of it
+            except Exception as error:  # noqa: BLE001 - it is the answer
                 send_frame(connection, FAILED, job, write_error(error, traceback.format_exc()))
             else:
                 send_frame(connection, COMPILED, job, answer)

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gradwire_server.config.settings import OFF, Settings, SettingsError
+from gradwire_server.config.addresses import SettingsError
+from gradwire_server.config.settings import OFF, Settings
 from gradwire_server.program.limits import ProgramLimits
 
 ENVIRONMENT_PREFIX = "GRADWIRE_SERVER_"
@@ -75,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="gradwire-server",
         description="Computes derivatives for gradwire's clients, with JAX.",
         epilog="Each flag can also be set in the environment: --max-plans as "
-        f"{ENVIRONMENT_PREFIX}MAX_PLANS.",
+        f"{ENVIRONMENT_PREFIX}MAX_PLANS. `gradwire-server quarantine --help` tells how to "
+        "see and lift what a server refuses.",
         allow_abbrev=False,
     )
     for owner, entry in settings_fields():

@@ -7,67 +7,18 @@ from its docstring as well. It must not import gRPC or JAX.
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
-import math
-import os
-import secrets
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from gradwire_server.config.addresses import SettingsError, check_address
+from gradwire_server.config.machine import default_executions, default_replica_id
 from gradwire_server.program.limits import ProgramLimits
 
 OFF = "off"
 AUTO = "auto"
 ANY = "any"
-MAX_UNIX_PATH_BYTES = 107
-"""The longest path of a Unix socket that the kernel accepts."""
 MAX_SECONDS = 10.0**6
 """The longest time that any setting may have."""
-
-
-class SettingsError(ValueError):
-    """A setting is not valid; the message names it."""
-
-
-def own_folder(cache_dir: Path) -> Path:
-    """Returns the folder below ``cache_dir`` that is the server's alone.
-
-    ``cache_dir`` may be the root of a volume, which belongs to root, and to a
-    group with write permission, where Kubernetes mounts it for another user.
-    """
-    return cache_dir.expanduser() / "executables"
-
-
-def default_cache_dir() -> Path:
-    """Returns where compiled programs are kept unless a setting says otherwise.
-
-    Raises:
-        RuntimeError: this user has no home directory.
-    """
-    root = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
-    return own_folder(base / "gradwire")
-
-
-def available_cores() -> int:
-    """Returns how many cores this process may use at the same time."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):  # not a container, or one without such a bound
-        quota, period = "max", "1"
-    share = math.ceil(int(quota) / int(period)) if quota.isdigit() else cores
-    return max(min(cores or 1, share or 1), 1)
-
-
-def _default_executions() -> int:
-    return min(available_cores(), 8)
-
-
-def _default_replica_id() -> str:
-    return f"{socket.gethostname()[:64]}-{secrets.token_hex(3)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +79,8 @@ class Settings:
         max_calls: Calls in progress at the same time. Each has a thread; one
             more is refused before it is read.
         max_receive_seconds: How long the message of a call in progress may
-            take to arrive; then the call is cancelled.
+            take to arrive; then the call is cancelled. While calls are refused
+            and such calls take half of the places, it is 5 s.
         max_pending_calls: Calls of each method that wait for a handler. Past
             half of it gRPC's core begins to cancel calls at a seventh of the
             cost of a refusal with details; a server that is flooded faster than
@@ -160,8 +112,8 @@ class Settings:
             ended, and the program refused.
         max_compile_bytes: Memory of a process that compiles, JAX's own 0.3 GB
             included, where the system is Linux.
-        quarantine_seconds: For how long a program is refused that has brought two
-            compilers down, or passed a bound on compiling.
+        quarantine_seconds: For how long a program is refused that has brought the
+            server or two compilers down, or passed a bound on compiling or running.
         max_waiting_compiles: Programs that wait for their turn to be compiled.
         max_plans: Plans that are held.
         max_plan_bytes: Memory of the plans that are held, as estimated. Those
@@ -203,7 +155,7 @@ class Settings:
     compile: str = AUTO
     grace: float = 30.0
     drain_delay: float = 0.0
-    replica_id: str = field(default_factory=_default_replica_id)
+    replica_id: str = field(default_factory=default_replica_id)
     max_message_bytes: int = 64 * 2**20
     max_request_items: int = 65_536
     max_bytes_in_flight: int = 2**30
@@ -212,7 +164,7 @@ class Settings:
     max_pending_calls: int = 256
     max_side_calls: int = 64
     max_waiting_calls: int = 64
-    max_executions: int = field(default_factory=_default_executions)
+    max_executions: int = field(default_factory=default_executions)
     max_run_seconds: float = 600.0
     max_abandoned_seconds: float = 60.0
     max_waiting_executions: int = 96
@@ -254,7 +206,7 @@ class Settings:
             )
         self._check_tls()
         plaintext = not (self.tls_cert or self.allow_plaintext_network)
-        if not _check_address("listen", self.listen) and plaintext:
+        if not check_address("listen", self.listen) and plaintext:
             raise SettingsError(
                 "`listen` must be a loopback address or a Unix socket unless `tls_cert` and "
                 f"`tls_key` are set; got {self.listen!r}. `--allow-plaintext-network` allows it "
@@ -263,7 +215,7 @@ class Settings:
         if self.metrics != OFF:
             if self.metrics.startswith("unix:"):
                 raise SettingsError(f"`metrics` must be HOST:PORT or off; got {self.metrics!r}")
-            if not _check_address("metrics", self.metrics) and not self.allow_plaintext_metrics:
+            if not check_address("metrics", self.metrics) and not self.allow_plaintext_metrics:
                 raise SettingsError(
                     "`metrics` must be a loopback address, since it is never encrypted; got "
                     f"{self.metrics!r}. `--allow-plaintext-metrics` allows it all the same"
@@ -272,7 +224,7 @@ class Settings:
     @property
     def uses_plaintext_network(self) -> bool:
         """Whether calls go over a network without encryption."""
-        return not (self.tls_cert or _check_address("listen", self.listen))
+        return not (self.tls_cert or check_address("listen", self.listen))
 
     @property
     def compiles_apart(self) -> bool:
@@ -303,38 +255,3 @@ class Settings:
                 value = getattr(part, entry.name)
                 if isinstance(value, int | float) and not isinstance(value, bool):
                     yield entry.name, value
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Splits HOST:PORT; a host of IPv6 stands in brackets.
-
-    Raises:
-        ValueError: it has another form.
-    """
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(address)
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError(address)
-    return host, int(port)
-
-
-def _check_address(name: str, address: str) -> bool:
-    """Checks the form of an address; returns whether only this machine reaches it."""
-    if address.startswith("unix:"):
-        length = len(os.fsencode(address.removeprefix("unix:")))
-        if not 1 <= length <= MAX_UNIX_PATH_BYTES:
-            raise SettingsError(
-                f"`{name}` must have a path of 1 to {MAX_UNIX_PATH_BYTES} bytes; got {length}"
-            )
-        return True
-    try:
-        host, _ = split_address(address)
-    except ValueError:
-        raise SettingsError(f"`{name}` must be HOST:PORT or unix:PATH; got {address!r}") from None
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gradwire_server.observability.recorder import CallRecorder
-from gradwire_server.process.supervision import Supervision
+from gradwire_server.process.quarantine import QuarantinedPlans
 from gradwire_server.runtime.devices import DeviceInfo
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving.compile_pool import CompilePool
@@ -145,19 +145,21 @@ def read_cache(store: Store | None) -> list[Reading]:
     ]  # fmt: skip
 
 
-def read_processes(past: Supervision, scheduler: Scheduler, compilers: Compilers) -> list[Reading]:
+def read_processes(
+    restarts: int, quarantined: QuarantinedPlans, scheduler: Scheduler, compilers: Compilers
+) -> list[Reading]:
     """Lists what is known of the processes beside this one, and of those before it."""
     counts = compilers.counts
     return [
         ("gauge", "gradwire_server_restarts", "Servers that ended before this one.",
-         lambda: past.restarts),
+         lambda: restarts),
         ("gauge", "gradwire_plans_suspected", "Plans that run alone, after a server has died.",
          lambda: scheduler.suspects),
         ("gauge", "gradwire_plans_quarantined", "Plans refused for having ended a server.",
-         lambda: len(past.quarantined)),
+         lambda: len(quarantined)),
         ("counter", "gradwire_compilers_started", "Processes started to compile.",
          lambda: counts.started),
-        ("counter", "gradwire_compilers_died", "Processes that died while they compiled.",
+        ("counter", "gradwire_compilers_died", "Processes that died, idle or while they compiled.",
          lambda: counts.died),
         ("counter", "gradwire_compilers_killed", "Processes killed at a bound on compiling.",
          lambda: counts.killed),

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from gradwire_server.config.settings import OFF, split_address
+from gradwire_server.config.addresses import split_address
+from gradwire_server.config.settings import OFF
 from gradwire_server.start_error import StartError
 
 _log = logging.getLogger(__name__)

@@ -39,6 +39,10 @@ _CALL_SECONDS = (
 )
 _ROWS = tuple(float(4**power) for power in range(9))
 
+MAX_CALLERS = 64
+"""The names of so many callers are labels; the others count together."""
+OTHER_CALLERS = "other"
+
 _STAGES_OF = {"Prepare": ("validate", "compile", "serialise"), "Compute": STAGES}
 """The stages that a call of each method can go through."""
 
@@ -71,6 +75,7 @@ class Metrics:
         # Looking up a labelled child takes longer than counting on it.
         self._counted: dict[tuple[str, str, str], Callable[[], None]] = {}
         self._timed: dict[tuple[str, str], Callable[[float], None]] = {}
+        self._executed: dict[str, Callable[[float], None]] = {}
 
     def _count_calls(self) -> None:
         self._calls = Counter(
@@ -130,6 +135,12 @@ class Metrics:
             ("operator",),
             registry=self._registry,
         )
+        self._execute_seconds = Counter(
+            "gradwire_caller_execute_seconds",
+            "Time in which programs ran, by caller.",
+            ("caller",),
+            registry=self._registry,
+        )
         self._bytes_in = Counter(
             "gradwire_received_bytes", "Bytes of requests.", registry=self._registry
         )
@@ -154,6 +165,8 @@ class Metrics:
             spent = getattr(record, stage)
             if spent:
                 observe_stage(spent)
+        if record.execute:
+            self._count_execution(record.caller, record.execute)
         if record.rows >= 0:
             self._rows.observe(record.rows)
         self._bytes_in.inc(record.bytes_in)
@@ -165,6 +178,15 @@ class Metrics:
         if observe is None:
             observe = self._timed[labels] = self._seconds.labels(*labels).observe
         observe(seconds)
+
+    def _count_execution(self, caller: str, seconds: float) -> None:
+        count = self._executed.get(caller)
+        if count is None:
+            name = caller if len(self._executed) < MAX_CALLERS else OTHER_CALLERS
+            count = self._execute_seconds.labels(name).inc
+            if name == caller:
+                self._executed[caller] = count
+        count(seconds)
 
     def _observe_rare(self, record: CallRecord) -> None:
         if record.reason:

@@ -8,16 +8,18 @@ import signal
 from collections.abc import Callable
 
 
-def obey_signals(stop: Callable[[], None]) -> None:
+def obey_signals(stop: Callable[[], None], *, once: bool = False) -> None:
     """Calls ``stop`` at the first SIGTERM or SIGINT; a second one ends the process at once.
 
     Args:
         stop: Runs in the main thread, between any two of its instructions.
+        once: Whether a second one does nothing: the supervisor decides what it means.
     """
 
     def obey(number: int, _: object) -> None:
         # No SIG_DFL: the kernel ignores it for process 1, which a server in a container is.
-        signal.signal(number, lambda number, _: os._exit(128 + number))
+        for other in (signal.SIGTERM, signal.SIGINT) if once else (number,):
+            signal.signal(other, lambda number, _: None if once else os._exit(128 + number))
         stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,20 +11,21 @@ import json
 import logging
 import os
 import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from gradwire_server.process.background_log import BackgroundLog
-
-_log = BackgroundLog(logging.getLogger(__name__))
 
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 """How a program can end a process. SIGKILL is not among them: an operator sends it, or the
 system when memory runs short, whichever process took it."""
 
 _MAX_ENTRIES = 1024
+_LOOK_SECONDS = 1.0
 
 
 class Entry(NamedTuple):
@@ -37,58 +38,91 @@ class Entry(NamedTuple):
 class Quarantine:
     """The quarantined plans, in a file if there is a folder for it.
 
+    Others may change the file: supervisors with the same folder, and the command that
+    lifts a plan. So it is read again before each use.
+
     Attributes:
         suspects: The plans that ran when the last server died.
+        file: Where all of it is on disk; None if it isn't.
     """
 
-    def __init__(self, folder: Path | None, seconds: float) -> None:
-        """Reads the file.
+    def __init__(self, folder: Path | None, seconds: float, log: BackgroundLog) -> None:
+        """Reads nothing yet.
 
         Args:
             folder: Where it is, for this user alone; None to keep nothing on disk.
             seconds: For how long a plan is refused.
+            log: Where plans that come in, and failures of the disk, are noted.
         """
         self.suspects: tuple[str, ...] = ()
-        self._path = None if folder is None else folder / "plans.json"
+        self._path = self.file = None if folder is None else folder / "plans.json"
         self._seconds = seconds
-        self._entries = _read(self._path)
+        self._log = log
+        self._entries: dict[str, Entry] = {}
 
     def plans(self) -> dict[str, Entry]:
         """Returns the plans that are refused now."""
-        now = time.time()
-        return {plan: entry for plan, entry in self._entries.items() if entry.until > now}
+        self._read()
+        return dict(self._entries)
 
-    def note_death(self, code: int, running: Sequence[str], overstaying: Sequence[str]) -> None:
-        """Draws the conclusions from the death of a server.
+    def note_death(
+        self,
+        code: int,
+        running: Sequence[str],
+        overstaying: Sequence[str],
+        *,
+        may_have_compiled: bool = False,
+    ) -> None:
+        """Finds suspects, or a plan to quarantine, after the death of a server.
 
         Args:
             code: Its exit code, minus the signal that ended it.
             running: The plans that ran.
             overstaying: Those for which it was killed.
+            may_have_compiled: Whether a compile in the same process can have ended it, so
+                that no run is to blame for sure.
         """
         self.suspects = ()
         plans = tuple(dict.fromkeys(running))
         if overstaying:
             for plan in dict.fromkeys(overstaying):
                 self.add(plan, "max_run_seconds")
-        elif len(plans) == 1 and -code in CRASHES:
+        elif len(plans) == 1 and -code in CRASHES and not may_have_compiled:
             self.add(plans[0], signal.Signals(-code).name)
         elif code < 0:
             self.suspects = plans
 
     def add(self, plan: str, reason: str) -> None:
         """Quarantines a plan."""
-        _log.write(
+        self._log.write(
             logging.ERROR, "the plan %s is quarantined for %g s: %s", plan, self._seconds, reason
         )
+        self._read()
         self._entries[plan] = Entry(time.time() + self._seconds, reason)
         self._write()
 
     def lift(self, plan: str) -> bool:
         """Takes a plan out; returns whether it was in."""
+        self._read()
         found = self._entries.pop(plan, None) is not None
-        self._write()
+        if found:
+            self._write()
         return found
+
+    def _read(self) -> None:
+        """Takes over what the file holds, and drops what has expired."""
+        if self._path is not None:
+            # What could not be written is known here alone.
+            unsaved = {} if self.file else self._entries
+            try:
+                self._entries = _load(self._path) | unsaved
+            except (OSError, ValueError) as error:
+                self._entries = unsaved
+                self._log.write(
+                    logging.WARNING, "the quarantine on disk can't be read, and is lost: %s", error
+                )
+        now = time.time()
+        self._entries = {p: entry for p, entry in self._entries.items() if entry.until > now}
 
     def _write(self) -> None:
         kept = sorted(self._entries.items(), key=lambda item: item[1].until)[-_MAX_ENTRIES:]
@@ -100,20 +134,69 @@ class Quarantine:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft.write_text(json.dumps(self._entries), encoding="utf-8")
             draft.replace(self._path)
+            self.file = self._path
         except OSError as error:
-            _log.write(logging.WARNING, "the quarantine is not kept on disk: %s", error)
+            self.file = None
+            self._log.write(logging.WARNING, "the quarantine is not kept on disk: %s", error)
 
 
-def _read(path: Path | None) -> dict[str, Entry]:
-    if path is None:
-        return {}
+class QuarantinedPlans:
+    """The plans that a server refuses: those that its supervisor names, until they are lifted."""
+
+    def __init__(
+        self, entries: Mapping[str, Entry] = MappingProxyType({}), file: str | None = None
+    ) -> None:
+        """Refuses these plans.
+
+        Args:
+            entries: The plans.
+            file: Where they are on disk. One that is no longer there has been lifted.
+        """
+        self._entries = dict(entries)
+        self._path = None if file is None else Path(file)
+        self._lock = threading.Lock()
+        self._looked_at = time.monotonic()
+
+    def __len__(self) -> int:
+        """Returns how many are refused now."""
+        now = time.time()
+        return sum(entry.until > now for entry in list(self._entries.values()))
+
+    def find(self, plan: str) -> Entry | None:
+        """Returns the entry of a plan that is refused now. Thread-safe.
+
+        Only for one that was quarantined the file is read again, once a second at most.
+        """
+        if plan not in self._entries:
+            return None
+        with self._lock:
+            self._look()
+            entry = self._entries.get(plan)
+        return entry if entry is not None and entry.until > time.time() else None
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._path is None or now - self._looked_at < _LOOK_SECONDS:
+            return
+        self._looked_at = now
+        try:
+            kept = _load(self._path)
+        except (OSError, ValueError):
+            return  # it says nothing of any plan
+        self._entries = {plan: entry for plan, entry in self._entries.items() if plan in kept}
+
+
+def _load(path: Path) -> dict[str, Entry]:
+    """Reads a file; one that is not there holds nothing.
+
+    Raises:
+        OSError: it can't be read.
+        ValueError: it holds something else.
+    """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         return {str(plan): Entry(float(until), str(why)) for plan, (until, why) in entries.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        _log.write(
-            logging.WARNING, "the quarantine on disk can't be read and is forgotten: %s", error
-        )
-        return {}
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no plans") from error

@@ -1,20 +1,18 @@
 """Which plans a server is running, in memory that it shares with its supervisor.
 
-It is a file without a name that both have mapped, so it can be read after the server was
-killed. Standard library only.
+It can be read after the server was killed. Standard library only.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-import struct
 import tempfile
 import time
 from dataclasses import dataclass
 
-_SLOT = struct.Struct("<d32s")
-"""When a run began, on the system's monotonic clock, or 0 for none; and the plan's id."""
+_START_BYTES = 8
+_ID_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,8 @@ class Running:
 class RunJournal:
     """A fixed number of places for runs.
 
-    A run is noted before it begins, and forgotten when it has ended.
+    The file holds the start of each run, 0 for a free place, and then the plan ids. A run
+    is noted before it begins, and removed when it has ended.
 
     Attributes:
         descriptor: The file, for a child process to inherit.
@@ -37,40 +36,56 @@ class RunJournal:
     def __init__(self, descriptor: int, slots: int) -> None:
         """Maps a journal that another process has made; see ``create_journal``."""
         self.descriptor = descriptor
-        self._memory = mmap.mmap(descriptor, slots * _SLOT.size)
+        self._memory = mmap.mmap(descriptor, slots * (_START_BYTES + _ID_BYTES))
+        view = memoryview(self._memory)
+        # An aligned element is read and written at once. A start of which half is written
+        # would look like one of long ago, and the server would be killed for it.
+        self._starts = view[: slots * _START_BYTES].cast("d")
+        self._ids = view[slots * _START_BYTES :]
         self._free = list(range(slots))
 
     def enter(self, plan_id: str) -> int:
         """Notes a run that begins; returns its place. Thread-safe."""
         place = self._free.pop()
-        _SLOT.pack_into(self._memory, place * _SLOT.size, time.monotonic(), plan_id.encode())
+        self._ids[self._at(place)] = plan_id.encode()[:_ID_BYTES].ljust(_ID_BYTES, b"\0")
+        self._starts[place] = time.monotonic()
         return place
 
     def leave(self, place: int) -> None:
-        """Forgets a run that has ended."""
-        _SLOT.pack_into(self._memory, place * _SLOT.size, 0.0, b"")
+        """Removes a run that has ended. Thread-safe."""
+        self._starts[place] = 0.0
         self._free.append(place)
 
     def read(self) -> list[Running]:
         """Returns the runs that go on, or did when the server died."""
-        return [
-            Running(started, name.rstrip(b"\0").decode("ascii", "replace"))
-            for started, name in _SLOT.iter_unpack(self._memory[:])
-            if started
-        ]
+        found = []
+        for place, started in enumerate(self._starts):
+            plan_id = bytes(self._ids[self._at(place)]).rstrip(b"\0").decode("ascii", "replace")
+            if started and self._starts[place] == started:  # else it has just ended
+                found.append(Running(started, plan_id))
+        return found
 
     def clear(self) -> None:
-        """Forgets all runs, before another server uses it."""
+        """Removes all runs, before another server uses it."""
         self._memory[:] = bytes(len(self._memory))
 
     def close(self) -> None:
-        """Lets go of the memory and the file."""
+        """Closes the memory and the file."""
+        self._starts.release()
+        self._ids.release()
         self._memory.close()
         os.close(self.descriptor)
+
+    def _at(self, place: int) -> slice:
+        return slice(place * _ID_BYTES, (place + 1) * _ID_BYTES)
 
 
 def create_journal(slots: int) -> RunJournal:
     """Makes an empty journal."""
-    with tempfile.TemporaryFile() as file:
-        file.truncate(slots * _SLOT.size)
-        return RunJournal(os.dup(file.fileno()), slots)
+    if hasattr(os, "memfd_create"):  # no disk that is full, and none that is read-only
+        descriptor = os.memfd_create("gradwire-runs")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, slots * (_START_BYTES + _ID_BYTES))
+    return RunJournal(descriptor, slots)

@@ -1,6 +1,6 @@
 """What a supervisor tells the server that it starts. Standard library only.
 
-It travels in one variable of the environment, which the server takes out of it.
+It is passed in one variable of the environment, which the server removes from it.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ class Supervision:
         restarts: How many servers came before it.
         suspects: The plans that were running when the last one died.
         quarantined: The plans that are refused, until when and why.
+        quarantine_file: Where these are on disk, if they are.
     """
 
     journal: int = -1
     restarts: int = 0
     suspects: tuple[str, ...] = ()
     quarantined: Mapping[str, Entry] = field(default_factory=dict)
+    quarantine_file: str | None = None
 
 
 def write_supervision(supervision: Supervision) -> dict[str, str]:
-    """Returns the variables of the environment that carry it."""
+    """Returns the variables of the environment to start the server with."""
     return {VARIABLE: json.dumps(asdict(supervision))}
 
 

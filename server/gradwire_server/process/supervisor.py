@@ -1,11 +1,12 @@
 """Keeps one server running: starts it, starts it anew when it dies, and ends it when told to.
 
-Standard library only, and one thread beside the one that writes its log: what kills or
-blocks the server can't reach it.
+Standard library only, and no thread beside that of the log: what kills or blocks the
+server is in another process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -15,12 +16,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import IO, Protocol
 
 from gradwire_server.process.background_log import BackgroundLog
-
-_log = BackgroundLog(logging.getLogger(__name__))
 
 CHECK_SECONDS = 0.5
 """How often the server is looked at between signals."""
@@ -31,7 +30,7 @@ _STABLE_SECONDS = 60.0
 """A server that has lived so long is started anew at once when it dies."""
 _MAX_FAILED_STARTS = 5
 _FAILED = 1
-_LAST_LINES_SECONDS = 1.0
+_CHUNK_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +57,15 @@ class Servers(Protocol):
         """Returns the command of the next; ``addresses`` are those of the first one."""
 
     def overstay(self) -> str:
-        """Says why the server must be killed now; empty if it need not."""
+        """Returns why the server must be killed now; empty if it must not."""
 
     def note_death(self, code: int) -> None:
-        """Hears of a server that ended without being told to, with its exit code."""
+        """Notes the exit code of a server that ended without being told to."""
 
 
 @dataclass(slots=True)
 class Pause:
-    """How long to wait before the next start: the longer, the more deaths have come soon."""
+    """How long to wait before the next start: longer after each server that died soon."""
 
     seconds: float = 0.0
 
@@ -98,15 +97,17 @@ class _Server:
 class Supervisor:
     """Runs one server after the other until it is told to end."""
 
-    def __init__(self, servers: Servers, stop_seconds: float) -> None:
+    def __init__(self, servers: Servers, stop_seconds: float, log: BackgroundLog) -> None:
         """Makes a supervisor; nothing is started yet.
 
         Args:
-            servers: Says how to start them, and hears of their deaths.
+            servers: How to start them, and what to do at their deaths.
             stop_seconds: After how long a server that was told to end is killed.
+            log: Where deaths and restarts are noted.
         """
         self._servers = servers
         self._stop_seconds = stop_seconds
+        self._log = log
         self._signals: list[int] = []
         self._told_at = 0.0
         self._addresses: Addresses | None = None
@@ -130,7 +131,6 @@ class Supervisor:
                 signal.signal(number, handler)
             os.close(self._wake)
             os.close(self._woken)
-            _log.wait(_LAST_LINES_SECONDS)
 
     def _note(self, number: int, _: object) -> None:
         self._told_at = self._told_at or time.monotonic()
@@ -141,14 +141,16 @@ class Supervisor:
         while True:
             server = self._start(restarts)
             code = self._wait(server)
+            if len(self._signals) > 1:
+                return 128 + self._signals[1]
             if self._signals or self._addresses is None:
                 return code if code >= 0 else 128 - code
             failures = 0 if server.addresses else failures + 1
             restarts += 1
             how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-            _log.write(logging.ERROR, "the server has ended: %s. Restart %d", how, restarts)
+            self._log.write(logging.ERROR, "the server has ended: %s. Restart %d", how, restarts)
             if failures >= _MAX_FAILED_STARTS:
-                _log.write(logging.CRITICAL, "the server can't be started any more")
+                self._log.write(logging.CRITICAL, "the server can't be started any more")
                 return _FAILED
             self._servers.note_death(code)
             if self._sleep(pause.after(time.monotonic() - server.started)):
@@ -169,19 +171,23 @@ class Supervisor:
         return _Server(process)
 
     def _wait(self, server: _Server) -> int:
-        """Waits for the end of a server, passing signals on; returns its exit code."""
-        pid, passed = server.process.pid, 0
+        """Waits for the end of a server; returns its exit code.
+
+        The first signal is passed on. At a second one the server is killed: it obeys no
+        second signal itself, for a service manager may send the first to all processes.
+        """
+        pid, passed, killed = server.process.pid, 0, False
         output = [server.stdout.fileno()]
         while (code := _reap(pid)) is None:
             for number in self._signals[passed:]:
-                os.kill(pid, number)
+                os.kill(pid, signal.SIGKILL if passed else number)
                 passed += 1
             ready, _, _ = select.select([self._wake, *output], [], [], CHECK_SECONDS)
             if self._wake in ready:
-                os.read(self._wake, 4096)
+                os.read(self._wake, _CHUNK_BYTES)
             if output and output[0] in ready and not self._read(server):
                 output = []
-            self._kill_if_due(server)
+            killed = killed or self._kill_if_due(server)
         server.process.returncode = code  # it was reaped here
         self._read(server)  # what it wrote before it died
         for stream in (server.process.stdin, server.stdout):
@@ -189,29 +195,28 @@ class Supervisor:
                 stream.close()
         return code
 
-    def _kill_if_due(self, server: _Server) -> None:
+    def _kill_if_due(self, server: _Server) -> bool:
         if self._told_at:
             late = time.monotonic() - self._told_at > self._stop_seconds
             reason = f"it was told to end {self._stop_seconds:g} s ago" if late else ""
         else:
             reason = self._servers.overstay() if server.addresses else ""
         if reason:
-            _log.write(logging.CRITICAL, "the server is killed: %s", reason)
+            self._log.write(logging.CRITICAL, "the server is killed: %s", reason)
             os.kill(server.process.pid, signal.SIGKILL)
+        return bool(reason)
 
     def _read(self, server: _Server) -> bool:
-        """Reads what a server says; returns whether there may be more."""
+        """Reads what a server writes; returns whether there may be more."""
         if not select.select([server.stdout], [], [], 0)[0]:
             return True
-        data = os.read(server.stdout.fileno(), 4096)
-        server.line += data
-        line, newline, _ = server.line.partition(b"\n")
-        if newline and server.addresses is None:
-            server.addresses = Addresses(**json.loads(line))
-            if self._addresses is None:
+        data = os.read(server.stdout.fileno(), _CHUNK_BYTES)
+        if server.addresses is None:
+            *lines, server.line = (server.line + data).split(b"\n")
+            server.addresses = next(filter(None, map(_read_addresses, lines)), None)
+            if server.addresses and self._addresses is None:
                 self._addresses = server.addresses
-                sys.stdout.buffer.write(line + newline)
-                sys.stdout.buffer.flush()
+                _announce(server.addresses)
         return bool(data)
 
     def _sleep(self, seconds: float) -> bool:
@@ -219,8 +224,23 @@ class Supervisor:
         end = time.monotonic() + seconds
         while not self._signals and (left := end - time.monotonic()) > 0:
             if select.select([self._wake], [], [], left)[0]:
-                os.read(self._wake, 4096)
+                os.read(self._wake, _CHUNK_BYTES)
         return bool(self._signals)
+
+
+def _read_addresses(line: bytes) -> Addresses | None:
+    """Reads a server's first line; returns None for what a library has written there."""
+    try:
+        return Addresses(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
+
+
+def _announce(addresses: Addresses) -> None:
+    """Writes the addresses to stdout as the server did; it may be closed."""
+    if sys.stdout is not None:
+        with contextlib.suppress(OSError):
+            os.write(sys.stdout.fileno(), json.dumps(asdict(addresses)).encode() + b"\n")
 
 
 def _reap(pid: int) -> int | None:

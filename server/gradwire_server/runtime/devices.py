@@ -19,6 +19,7 @@ import gradwire_server
 from gradwire.opset import OPSET_VERSION
 from gradwire_server.config.settings import ANY
 from gradwire_server.jax_setup import DeviceError, set_up_jax
+from gradwire_server.runtime import host_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _describe(device: jax.Device) -> DeviceInfo:
     stats = device.memory_stats() or {}
     memory = int(stats.get("bytes_limit", 0))
     if not memory and device.platform == "cpu":
-        memory = _host_memory()
+        memory = host_memory.total_bytes()
     return DeviceInfo(
         device.id,
         device.platform,
@@ -129,17 +130,6 @@ def _describe(device: jax.Device) -> DeviceInfo:
         memory,
         int(stats.get("bytes_in_use", 0)),
     )
-
-
-@functools.cache
-def _host_memory() -> int:
-    """Returns the memory that this process may use: the machine's, or its container's."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-    except OSError:
-        return memory
-    return min(memory, int(limit)) if limit.isdigit() else memory
 
 
 def _hash_sources() -> str:

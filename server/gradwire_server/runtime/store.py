@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from gradwire_server.config.settings import AUTO, OFF, Settings, default_cache_dir, own_folder
+from gradwire_server.config.machine import default_cache_dir, own_folder
+from gradwire_server.config.settings import AUTO, OFF, Settings
 from gradwire_server.start_error import StartError
 
 _log = logging.getLogger(__name__)

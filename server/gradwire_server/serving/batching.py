@@ -5,7 +5,7 @@ A mapped program has one executable for each power of two of rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from gradwire_server.serving.plan import Plan
 _REPLY_BYTES = 2048
 _OUTPUT_BYTES = 512
 """An upper estimate of what a reply holds beside the elements: ids, times, dtypes, shapes."""
+LARGE_RUN_BYTES = 256 * 2**20
+"""From here on a run is admitted against the memory that is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,28 @@ def check_memory(cost: Cost, limits: BatchLimits) -> None:
                 "allowed": str(limits.max_device_bytes),
                 "got": str(cost.peak_bytes),
             },
+        )
+
+
+def check_free_memory(cost: Cost, free: Callable[[], int | None]) -> None:
+    """Refuses a large run for which the host has no memory now.
+
+    A host that runs out of memory ends processes, with all that they do.
+
+    Args:
+        cost: What the run needs.
+        free: Returns the free memory of the device, if that is the host; else None.
+
+    Raises:
+        OutOfMemoryError: there is less.
+    """
+    if cost.peak_bytes < LARGE_RUN_BYTES:  # to ask takes as long as a small run
+        return
+    left = free()
+    if left is not None and cost.peak_bytes > left:
+        raise OutOfMemoryError(
+            f"the program needs {cost.peak_bytes} bytes of memory; this server has {left} free",
+            metadata={"needed": str(cost.peak_bytes), "free": str(left)},
         )
 
 

@@ -83,7 +83,7 @@ class CompilePool:
 
         Args:
             job: What to do.
-            caller: The name of the caller, whoever else waits for the result.
+            caller: The name of the caller that asked first; others may wait for the result.
 
         Raises:
             OverloadedError: too many wait already.
@@ -140,7 +140,7 @@ class CompilePool:
             try:
                 job.run()
             except Exception:  # noqa: BLE001 - the thread must live on
-                _log.exception("a compile job failed in a way that nobody hears of")
+                _log.exception("a compile job failed, and no call is told")
             finally:
                 with self._changed:
                     self._count(job.caller, -1)

@@ -6,17 +6,16 @@ Knows every stage, and nothing of gRPC.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from gradwire.errors import InvalidProgramError, OverloadedError, QuarantinedError, Reason
 from gradwire.tensors import Array
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import Settings
 from gradwire_server.planner.plan import plan_program
-from gradwire_server.process.quarantine import Entry
+from gradwire_server.process.quarantine import QuarantinedPlans
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.program.limits import exceeded
 from gradwire_server.program.verify import read_program
@@ -83,7 +82,8 @@ class Engine:
         scheduler: Scheduler,
         settings: Settings,
         device_bytes: int,
-        quarantined: Mapping[str, Entry] = MappingProxyType({}),
+        quarantined: QuarantinedPlans | None = None,
+        free_bytes: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Makes an engine.
 
@@ -92,7 +92,8 @@ class Engine:
             scheduler: Decides when programs run.
             settings: Bounds on programs, runs and replies.
             device_bytes: The device memory that one run may need; 0 for no bound.
-            quarantined: The plans that have brought a server down.
+            quarantined: The plans that have brought a server down; None for none.
+            free_bytes: Returns the free memory of the device where that is the host.
         """
         self._plans = plans
         self._scheduler = scheduler
@@ -100,7 +101,8 @@ class Engine:
             settings.max_batch_rows, settings.max_message_bytes, device_bytes, settings.program
         )
         self._max_batch_sizes = settings.max_batch_sizes
-        self._quarantined = quarantined
+        self._free_bytes = free_bytes
+        self._quarantined = QuarantinedPlans() if quarantined is None else quarantined
 
     def prepare(self, wanted: Preparation, deadline: Deadline, record: CallRecord) -> Prepared:
         """Checks a program and has it compiled.
@@ -175,6 +177,7 @@ class Engine:
     ) -> Result:
         batching.check_memory(executable.cost, self._limits)
         with self._scheduler.run(executable.cost.peak_bytes, deadline, record):
+            batching.check_free_memory(executable.cost, self._free_bytes)
             padded = executable(inputs)
         with record.stage("execute"):
             outputs = batching.cut(padded, rows)
@@ -208,8 +211,8 @@ class Engine:
         """Notes the plan of a call, unless it is quarantined."""
         record.plan_id = plan.id
         record.operator = plan.planned.operator
-        entry = self._quarantined.get(plan.id)
-        if entry is not None and time.time() < entry.until:
+        entry = self._quarantined.find(plan.id)
+        if entry is not None:
             raise QuarantinedError(
                 f"the program has brought this server down ({entry.reason}); it is refused for "
                 f"another {entry.until - time.time():.0f} s",

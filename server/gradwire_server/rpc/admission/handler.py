@@ -85,6 +85,7 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         bound = self._admission.enter(_name(path))
         if bound is None:
             return entrance
+        self._timeouts.note_refusal()
         self._pace()
         return self._refusal(path, bound)
 

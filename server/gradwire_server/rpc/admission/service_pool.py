@@ -57,7 +57,7 @@ class ServicePool:
             admission,
             expected_wait,
             note,
-            ReceiveTimeouts(receive_seconds, watchdog),
+            ReceiveTimeouts(receive_seconds, watchdog, admission.max_calls),
             self._threads,
         )
 

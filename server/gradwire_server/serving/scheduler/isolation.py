@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable
 from enum import Enum
 
@@ -20,16 +21,17 @@ class Entered(Enum):
 class Isolation:
     """Lets each plan that was running when the last server died run alone.
 
-    It does so until one of the plan's runs has ended well.
+    It does so until one of the plan's runs has ended well. Runs begin in the order in
+    which they come, so that neither suspects nor others wait for more than those before.
     """
 
     def __init__(self, suspects: Iterable[str] = ()) -> None:
         """Isolates the plans with these ids; without any, all runs are let in at once."""
         self._suspects = set(suspects)
         self._changed = threading.Condition()
+        self._queue: deque[object] = deque()
         self._beside = 0
         self._alone = False
-        self._waiting_alone = 0
 
     @property
     def suspects(self) -> int:
@@ -45,12 +47,10 @@ class Isolation:
         if not self._suspects:  # they only become fewer
             return Entered.FREELY
         with self._changed:
+            self._wait_for_turn(plan_id, deadline, doing)
             if plan_id in self._suspects:
-                return self._enter_alone(deadline, doing)
-            if not self._changed.wait_for(
-                lambda: not self._alone and not self._waiting_alone, max(deadline.remaining(), 0.0)
-            ):
-                raise late(doing)
+                self._alone = True
+                return Entered.ALONE
             self._beside += 1
             return Entered.BESIDE
 
@@ -67,15 +67,19 @@ class Isolation:
                 self._beside -= 1
             self._changed.notify_all()
 
-    def _enter_alone(self, deadline: Deadline, doing: str) -> Entered:
-        self._waiting_alone += 1
+    def _wait_for_turn(self, plan_id: str, deadline: Deadline, doing: str) -> None:
+        turn = object()
+        self._queue.append(turn)
         try:
             if not self._changed.wait_for(
-                lambda: not self._alone and not self._beside, max(deadline.remaining(), 0.0)
+                lambda: self._queue[0] is turn and self._may_begin(plan_id),
+                max(deadline.remaining(), 0.0),
             ):
                 raise late(doing)
-            self._alone = True
         finally:
-            self._waiting_alone -= 1
+            self._queue.remove(turn)
             self._changed.notify_all()
-        return Entered.ALONE
+
+    def _may_begin(self, plan_id: str) -> bool:
+        # Whether it is a suspect is asked each time: a run before it may have ended well.
+        return not self._alone and not (plan_id in self._suspects and self._beside)

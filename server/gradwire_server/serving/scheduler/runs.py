@@ -1,7 +1,7 @@
 """Programs that run, and those among them that nobody waits for any more.
 
 Nothing can stop a program that runs: one that never ends keeps its place, and
-when all places are gone the process is of no use to anybody. Knows no gRPC.
+when all places are gone the process can run no other. Knows no gRPC.
 """
 
 from __future__ import annotations
