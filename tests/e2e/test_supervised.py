@@ -112,7 +112,9 @@ def running(command: Command, programs: Sequence[Program]) -> Iterator[list[Any]
             call.cancel()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGKILL, marks=pytest.mark.long), signal.SIGSEGV]
+)
 def test_callers_do_not_notice_that_a_server_died(tmp_path: Path, number: int) -> None:
     """Their next calls are answered by its successor, at the same addresses."""
     with supervised(tmp_path) as command:
@@ -156,6 +158,7 @@ def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
         assert eventually(lambda: not any(map(is_alive, [server, *compilers])), PATIENCE)
 
 
+@pytest.mark.long
 def test_compilers_that_die_idle_cost_nothing(tmp_path: Path) -> None:
     """All of them at once: the next program finds another one."""
     with supervised(tmp_path) as command, gw.connect(command.target, timeout=PATIENCE) as called:
@@ -231,6 +234,7 @@ def test_a_plan_that_crashed_alone_is_refused(tmp_path: Path) -> None:
         command.wait_for(server_restarts=1, plans_quarantined=1, plans_suspected=0)
 
 
+@pytest.mark.long
 def test_one_of_two_that_ran_is_not_refused(tmp_path: Path) -> None:
     """Both are suspects, since either may have caused it; others run as before."""
     with supervised(tmp_path, "--max-executions", "4") as command:
