@@ -187,6 +187,7 @@ class App:
         if not wanted():
             return
         self.lifecycle.serve()
+        self._compilers.keep_spare()
         self._health.set_serving(True, SERVICE_NAME)
         _log.info("serving on %s as %s", self.address, self.settings.replica_id)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gradwire.errors import LimitExceededError
+from gradwire.tensors import MAX_DIM
 from gradwire_server.program.decode import decode_program
 from gradwire_server.program.limits import ProgramLimits
 from gradwire_server.program.verify import verify_program
@@ -29,6 +30,11 @@ def test_every_bound_holds_exactly(case: Boundary) -> None:
     }
     wider = replace(TIGHT, **{case.limit: case.got})
     verify_program(decode_program(case.over, wider), wider)
+
+
+def test_no_tensor_has_more_elements_than_an_axis_may() -> None:
+    """The bound stands twice, since the supervisor can't import the client's."""
+    assert ProgramLimits().max_tensor_elements == MAX_DIM
 
 
 def test_every_bound_has_a_boundary() -> None:

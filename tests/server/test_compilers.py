@@ -47,9 +47,15 @@ def make() -> Iterator[Callable[..., CompilerProcesses]]:
     made: list[CompilerProcesses] = []
 
     def start(
-        count: int = 1, seconds: float = 120.0, max_bytes: int = 2**33, quarantine: float = 600.0
+        count: int = 1,
+        seconds: float = 120.0,
+        max_bytes: int = 2**33,
+        quarantine: float = 600.0,
+        spare: bool = True,
     ) -> CompilerProcesses:
         made.append(CompilerProcesses(count, seconds, max_bytes, quarantine))
+        if spare:
+            made[-1].keep_spare()
         return made[-1]
 
     yield start
@@ -214,6 +220,21 @@ def test_one_more_than_compile_is_kept_ready(make: Callable[..., CompilerProcess
     busy.join(20)
     assert not busy.is_alive()
     assert [str(error) for error in errors] == ["the server ends"]
+
+
+def test_a_spare_waits_until_the_server_has_started(
+    make: Callable[..., CompilerProcesses],
+) -> None:
+    """The imports of several would delay each other."""
+    compilers = make(count=3, spare=False)
+    compile_with(compilers, SMALL)
+    assert len(compilers.pids) == 1
+    (first,) = compilers.pids
+    os.kill(first, signal.SIGKILL)
+    assert eventually(lambda: not is_alive(first))
+    compilers.keep_spare()
+    compile_with(compilers, SMALL)
+    assert eventually(lambda: len(compilers.pids) == 2)
 
 
 OWNER = """

@@ -14,7 +14,8 @@ from gradwire.opset import OPS
 from gradwire.opset.core import Call, OpDef
 from gradwire.opset.differentiation import REVERSE
 from gradwire.tensors import TensorType, type_of
-from gradwire_server.program.limits import ProgramLimits, exceeded
+from gradwire_server.program.exceeded import exceeded
+from gradwire_server.program.limits import ProgramLimits
 
 
 @dataclass(frozen=True, slots=True)

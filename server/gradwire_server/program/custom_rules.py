@@ -17,7 +17,8 @@ from gradwire.opset import OPS
 from gradwire.opset.core import Signature
 from gradwire.tensors import TensorType, is_inexact
 from gradwire_server.program.bounds import FunctionSize
-from gradwire_server.program.limits import ProgramLimits, exceeded
+from gradwire_server.program.exceeded import exceeded
+from gradwire_server.program.limits import ProgramLimits
 
 Types = tuple[TensorType, ...]
 

@@ -18,7 +18,8 @@ from gradwire.opset.core import AttrValue
 from gradwire.tensors import decode_tensor, decode_type
 from gradwire.v1 import function_pb2 as pb
 from gradwire_server.program.attrs import decode_attr, read_located
-from gradwire_server.program.limits import ProgramLimits, exceeded
+from gradwire_server.program.exceeded import exceeded
+from gradwire_server.program.limits import ProgramLimits
 from gradwire_server.program.unknown_fields import has_unknown_fields, reject_unknown_fields
 
 _MALFORMED = Reason.ERROR_REASON_MALFORMED_PROGRAM

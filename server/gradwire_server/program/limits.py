@@ -1,11 +1,11 @@
-"""The bounds on a program. The server sets and reports them."""
+"""The bounds on a program. The supervisor reads them too: it must not import the client."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradwire.errors import LimitExceededError
-from gradwire.tensors import MAX_DIM
+MAX_ELEMENTS = 2**31 - 1
+"""XLA aborts on more; the greatest length that the language has, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +38,8 @@ class ProgramLimits:
     max_nesting: int = 32
     max_derivative_order: int = 6
     max_trip_count: int = 1_000_000
-    max_tensor_elements: int = MAX_DIM
+    max_tensor_elements: int = MAX_ELEMENTS
     max_tensor_bytes: int = 8 * 2**30
     max_constant_bytes: int = 2**20
     max_matrix_rows: int = 8192
     max_window_elements: int = 2**36
-
-
-def exceeded(
-    limit: str, allowed: int, got: int, *, function: int | None = None, node: int | None = None
-) -> LimitExceededError:
-    """Makes the error for a bound that is exceeded."""
-    return LimitExceededError(
-        f"`{limit}` is {allowed} on this server; got {got}",
-        field=limit,
-        function=function,
-        node=node,
-        metadata={"limit": limit, "allowed": str(allowed), "got": str(got)},
-    )

@@ -10,7 +10,8 @@ from gradwire.ir.independence import check_batched_jacobians
 from gradwire_server.program.bounds import FunctionSize, measure_functions
 from gradwire_server.program.custom_rules import RuleBounds, check_custom_rules
 from gradwire_server.program.decode import decode_program
-from gradwire_server.program.limits import ProgramLimits, exceeded
+from gradwire_server.program.exceeded import exceeded
+from gradwire_server.program.limits import ProgramLimits
 
 _BOUNDLESS = ProgramLimits(**{field.name: sys.maxsize for field in fields(ProgramLimits)})
 

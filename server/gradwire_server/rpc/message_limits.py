@@ -13,7 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from gradwire.errors import InvalidProgramError, Reason
-from gradwire_server.program.limits import exceeded
+from gradwire_server.program.exceeded import exceeded
 
 _TEXTS = (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING)
 _LONGEST_VARINT = 10

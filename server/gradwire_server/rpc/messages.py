@@ -9,7 +9,7 @@ from gradwire.errors import InvalidProgramError, Reason
 from gradwire.ir.precision import PRECISIONS
 from gradwire.tensors import encode_tensor, encode_type
 from gradwire.v1 import service_pb2 as pb
-from gradwire_server.program.limits import exceeded
+from gradwire_server.program.exceeded import exceeded
 from gradwire_server.program.unknown_fields import reject_unknown_fields
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.engine import Preparation, Prepared, Result

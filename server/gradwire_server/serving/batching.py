@@ -14,7 +14,8 @@ from gradwire.errors import LimitExceededError, OutOfMemoryError
 from gradwire.tensors import Array, is_inexact
 from gradwire_server.artifact import Cost
 from gradwire_server.program.batch import NO_BATCH
-from gradwire_server.program.limits import ProgramLimits, exceeded
+from gradwire_server.program.exceeded import exceeded
+from gradwire_server.program.limits import ProgramLimits
 from gradwire_server.serving.plan import Plan
 
 _REPLY_BYTES = 2048

@@ -67,6 +67,9 @@ class Compilers(Protocol):
     ) -> bytes:
         """Compiles as ``compiler.compile.compile_program`` does. Thread-safe."""
 
+    def keep_spare(self) -> None:
+        """Keeps one more ready than compile, from now on."""
+
     def stop(self) -> None:
         """Ends what it has started."""
 
@@ -106,6 +109,9 @@ class CompilerInProcess:
 
         return compile_program(program, precision, bucket, choices)
 
+    def keep_spare(self) -> None:
+        """Does nothing."""
+
     def stop(self) -> None:
         """Does nothing: a compile goes on."""
 
@@ -137,6 +143,7 @@ class CompilerProcesses:
         self._changed = threading.Condition()
         self._all: set[CompilerProcess] = set()
         self._idle: list[CompilerProcess] = []
+        self._keeps_spare = False
         self._stopped = False
         with self._changed:
             self._start_one()
@@ -184,6 +191,17 @@ class CompilerProcesses:
         self._refusals.add(name, refusal)
         raise refusal
 
+    def keep_spare(self) -> None:
+        """Keeps one more ready than compile, from now on.
+
+        A server calls it once it accepts calls: the imports of JAX in two processes would
+        delay each other, and its start.
+        """
+        with self._changed:
+            self._keeps_spare = True
+            if not self._stopped:
+                self._start_spare()
+
     def stop(self) -> None:
         """Kills all of them; what they are asked for fails."""
         with self._changed:
@@ -223,11 +241,14 @@ class CompilerProcesses:
                     self._start_one()
                 if self._idle:
                     compiler = self._idle.pop()
-                    if not self._idle and len(self._all) < self._max_count:
-                        self._start_one()
+                    self._start_spare()
                     return compiler
                 self._changed.wait()
             raise UnavailableError("the server ends")
+
+    def _start_spare(self) -> None:
+        if self._keeps_spare and not self._idle and len(self._all) < self._max_count:
+            self._start_one()
 
     def _drop_dead(self) -> None:
         """Removes idle compilers that have ended, which no program is to be refused for."""

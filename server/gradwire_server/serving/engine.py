@@ -17,7 +17,7 @@ from gradwire_server.config.settings import Settings
 from gradwire_server.planner.plan import plan_program
 from gradwire_server.process.quarantine import QuarantinedPlans
 from gradwire_server.program.batch import NO_BATCH
-from gradwire_server.program.limits import exceeded
+from gradwire_server.program.exceeded import exceeded
 from gradwire_server.program.verify import read_program
 from gradwire_server.runtime.executable import Executable
 from gradwire_server.serving import batching
