@@ -43,7 +43,7 @@ from gradwire_server.warmup import open_recorder, prepare_records, read_records
 _log = logging.getLogger(__name__)
 
 _LAST_SECONDS = 0.5
-"""What a compile that nobody waits for gets at the end."""
+"""The time that a compile without a caller gets at the end."""
 
 
 class App:
@@ -159,7 +159,7 @@ class App:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it is to end because programs that nobody waits for take all places."""
+        """Whether it is to end because programs without callers take all places."""
         return self.scheduler.is_stuck
 
     def start(self, wanted: Callable[[], bool] = lambda: True) -> None:

@@ -37,7 +37,7 @@ def supervise(settings: Settings, arguments: Sequence[str], stop_seconds: float)
     servers = _Servers(settings, arguments, create_journal(settings.max_executions), quarantine)
     status = Supervisor(servers, stop_seconds, log).run()
     if not log.wait(_LAST_LINES_SECONDS):
-        # Nobody reads the log. The thread that writes to it holds a lock, for which the
+        # The log is not read. The thread that writes to it holds a lock, for which the
         # interpreter would wait at its end.
         os._exit(status)
     return status

@@ -78,11 +78,11 @@ class RetryBudget:
             self._successes += 1.0
             self._tokens = min(self._tokens + self._per_success, self._burst)
 
-    def take(self, patience: float) -> float | None:
+    def take(self, at_most: float) -> float | None:
         """Takes one retry.
 
         Args:
-            patience: How many seconds from now the retry may be at the latest.
+            at_most: How many seconds from now the retry may be at the latest.
 
         Returns:
             After how many seconds it may be; None if that is too late, in which
@@ -92,7 +92,7 @@ class RetryBudget:
             self._refill()
             rate = self._per_second + self._per_success * self._successes / MEMORY_SECONDS
             pause = max(1.0 - self._tokens, 0.0) / rate
-            if pause > patience:
+            if pause > at_most:
                 return None
             self._tokens -= 1.0
             return pause

@@ -1,4 +1,4 @@
-"""When a program may run: places, device memory, and runs that nobody waits for any more.
+"""When a program may run: places, device memory, and runs whose callers have gone.
 
 ``Scheduler`` is what others use; it knows neither gRPC nor what a program computes.
 """

@@ -99,7 +99,7 @@ class Places:
 
         So a call can be refused before its deadline is known, at a fraction of the cost.
         Calls with more time are refused as well: the queue is long enough without them.
-        An empty queue is never crowded: if nobody came to it, nobody would learn that
+        An empty queue is never crowded: without calls in it the server would not learn that
         calls have more time again.
         """
         if not self._queue:
@@ -163,7 +163,7 @@ class Places:
                 self._busy_since = now
 
     def _note_turn(self) -> None:
-        """Measures how fast turns come, whether or not somebody waits for this one.
+        """Measures how fast turns come, whether or not a thread waits for this one.
 
         A value that keeps calls out of the queue must not need a queue to change:
         they are refused only while all places are taken, and then each place given back

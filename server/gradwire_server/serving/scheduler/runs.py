@@ -1,4 +1,4 @@
-"""Programs that run, and those among them that nobody waits for any more.
+"""Programs that run, and those among them whose callers have gone.
 
 Nothing can stop a program that runs: one that never ends keeps its place, and
 when all places are gone the process can run no other. Knows no gRPC.
@@ -116,7 +116,7 @@ class Runs:
                 run.abandoned_at = now
                 self._log.write(
                     logging.WARNING,
-                    "the plan %s of the call %r still runs, and nobody waits for it any more",
+                    "the plan %s of the call %r still runs, without a caller that waits",
                     run.plan_id,
                     run.call_id,
                 )

@@ -44,7 +44,7 @@ class Scheduler:
             device_bytes: What programs that run together may need; 0 for no bound.
             watchdog: Has the runs looked at while it runs.
             give_up: Called once, from the watchdog's thread, when all places are taken for
-                too long by runs that nobody waits for. It must be quick.
+                too long by runs without callers. It must be quick.
             journal: Where runs are noted for the supervisor.
             suspects: The plans that are to run alone.
         """
@@ -74,7 +74,7 @@ class Scheduler:
 
     @property
     def abandoned(self) -> int:
-        """How many run though nobody waits for them any more."""
+        """How many run without a caller that waits."""
         return self._runs.abandoned
 
     @property
@@ -117,7 +117,7 @@ class Scheduler:
 
         Args:
             peak_bytes: The device memory that the program needs.
-            deadline: Until when somebody waits for the result.
+            deadline: Until when the caller waits for the result.
             record: The call that it runs for; its plan is noted in it already.
 
         Raises:
