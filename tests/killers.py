@@ -62,16 +62,22 @@ def _sixth_derivative(variant: int) -> tuple[Program, Sequence[Any]]:
     return program(*functions), [np.array(0.5)]
 
 
-def _nested_conditions(variant: int) -> tuple[Program, Sequence[Any]]:
-    sketch = Sketch()
-    last = sketch.add([SCALAR], lambda x: op("sin", x) * (1.0 + variant))
-    for _ in range(12):
+def _nested_conditions(depth: int, *, doubling: bool) -> Write:
+    """Choices in choices: in both branches, or in one."""
 
-        def choose(x: Value, last: int = last) -> Value:
-            return op("cond", op("greater", x, 0.1), x, functions=[last, last])
+    def write(variant: int) -> tuple[Program, Sequence[Any]]:
+        sketch = Sketch()
+        leaf = last = sketch.add([SCALAR], lambda x: op("sin", x) * (1.0 + variant))
+        for _ in range(depth):
 
-        last = sketch.add([SCALAR], choose)
-    return sketch.program(), [np.array(0.5)]
+            def choose(x: Value, last: int = last) -> Value:
+                branches = [last, last if doubling else leaf]
+                return op("cond", op("greater", x, 0.1), x, functions=branches)
+
+            last = sketch.add([SCALAR], choose)
+        return sketch.program(), [np.array(0.5)]
+
+    return write
 
 
 def _unstacked(variant: int) -> tuple[Program, Sequence[Any]]:
@@ -259,7 +265,7 @@ def _empty_messages(variant: int) -> tuple[bytes, Sequence[Any]]:
 
 KILLERS = [
     Killer("sixth derivative", _sixth_derivative, in_short=True),
-    Killer("nested conditions", _nested_conditions, ends=True),
+    Killer("nested conditions", _nested_conditions(12, doubling=True), ends=True),
     Killer("unstack of 4096", _unstacked, ends=True),
     Killer("sort of a constant", _sorted_constant, ends=True),
     Killer("sort of an iota", _folded_sort, ends=True),
@@ -290,8 +296,7 @@ KILLERS = [
     Killer("memory", _memory, ends=True),
     Killer("empty functions", _empty_functions, ends=True),
     Killer("empty messages", _empty_messages),
-    Killer("conditions nested 31 deep", lambda variant: (nested("call", 31), [np.array(0.5)]),
-           ends=True),
+    Killer("conditions nested 31 deep", _nested_conditions(31, doubling=False), ends=True),
 ]  # fmt: skip
 
 
