@@ -40,6 +40,7 @@ class Servers:
     def note_death(self, code):
         (folder / "overstay").unlink(missing_ok=True)
         note("death", code)
+        return (folder / "found").exists()
 
 logging.basicConfig(format="%(message)s")
 log = BackgroundLog(logging.getLogger("gradwire_server"))

@@ -102,13 +102,14 @@ class _Servers:
         plans = ", ".join(dict.fromkeys(self._overstaying))
         return f"`max_run_seconds` is {self._settings.max_run_seconds:g}, and runs of {plans} go on"
 
-    def note_death(self, code: int) -> None:
-        """Finds suspects, or a plan to quarantine."""
+    def note_death(self, code: int) -> bool:
+        """Finds suspects, or a plan to quarantine; returns whether it has found that."""
         running = [run.plan_id for run in self._journal.read()]
-        self._quarantine.note_death(
+        found = self._quarantine.note_death(
             code,
             running,
             self._overstaying,
             may_have_compiled=not self._settings.compiles_apart,
         )
         self._overstaying = []
+        return found

@@ -26,7 +26,7 @@ def make(folder: Path | None = None, seconds: float = 600.0) -> Quarantine:
 def test_a_plan_that_crashed_alone_is_quarantined(number: signal.Signals) -> None:
     """By each of the signals that a program can cause; two of its runs are one plan."""
     quarantine = make()
-    quarantine.note_death(-number, ["a", "a"], [])
+    assert quarantine.note_death(-number, ["a", "a"], [])
     (entry,) = quarantine.plans().values()
     assert entry.reason == number.name
     assert 590 < entry.until - time.time() <= 600
@@ -51,7 +51,7 @@ def test_other_deaths_quarantine_nothing(
 ) -> None:
     """Where a signal ended the server, all that ran are suspects; where it ended itself, none."""
     quarantine = make()
-    quarantine.note_death(code, running, [])
+    assert not quarantine.note_death(code, running, [])
     assert quarantine.suspects == suspects
     assert quarantine.plans() == {}
 
@@ -59,7 +59,7 @@ def test_other_deaths_quarantine_nothing(
 def test_plans_that_overstayed_are_quarantined() -> None:
     """All of them, and those beside them are no suspects."""
     quarantine = make()
-    quarantine.note_death(-signal.SIGKILL, ["a", "b", "c"], ["a", "b", "a"])
+    assert quarantine.note_death(-signal.SIGKILL, ["a", "b", "c"], ["a", "b", "a"])
     assert {plan: e.reason for plan, e in quarantine.plans().items()} == {
         "a": "max_run_seconds", "b": "max_run_seconds",
     }  # fmt: skip

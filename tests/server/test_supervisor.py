@@ -130,6 +130,15 @@ def test_it_ends_while_it_waits_for_the_next_start(start: Start) -> None:
     assert supervised.end()[0] == 128 + signal.SIGTERM
 
 
+def test_a_death_whose_cause_is_known_delays_no_start(start: Start) -> None:
+    """Its program is refused from now on; each other death makes the next pause longer."""
+    dies = SERVER + "(folder / 'found').touch()\nlisten()\ncrash()\n"
+    supervised = start(dies, dies, dies, SERVES, constants={"_FIRST_PAUSE_SECONDS": 60.0})
+    assert eventually(lambda: len(supervised.events("start")) == 4, 30)
+    supervised.process.send_signal(signal.SIGTERM)
+    supervised.end()  # the last one may not obey signals yet
+
+
 def test_a_server_that_overstays_is_killed(start: Start) -> None:
     """Once, whatever it does with signals; another is started."""
     supervised = start(IGNORES_SIGNALS, SERVES)

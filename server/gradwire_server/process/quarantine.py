@@ -72,7 +72,7 @@ class Quarantine:
         overstaying: Sequence[str],
         *,
         may_have_compiled: bool = False,
-    ) -> None:
+    ) -> bool:
         """Finds suspects, or a plan to quarantine, after the death of a server.
 
         Args:
@@ -81,16 +81,22 @@ class Quarantine:
             overstaying: Those for which it was killed.
             may_have_compiled: Whether a compile in the same process can have ended it, so
                 that no run is to blame for sure.
+
+        Returns:
+            Whether a plan was quarantined for it.
         """
         self.suspects = ()
         plans = tuple(dict.fromkeys(running))
         if overstaying:
             for plan in dict.fromkeys(overstaying):
                 self.add(plan, "max_run_seconds")
-        elif len(plans) == 1 and -code in CRASHES and not may_have_compiled:
+            return True
+        if len(plans) == 1 and -code in CRASHES and not may_have_compiled:
             self.add(plans[0], signal.Signals(-code).name)
-        elif code < 0:
+            return True
+        if code < 0:
             self.suspects = plans
+        return False
 
     def add(self, plan: str, reason: str) -> None:
         """Quarantines a plan."""

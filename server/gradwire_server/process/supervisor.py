@@ -59,8 +59,12 @@ class Servers(Protocol):
     def overstay(self) -> str:
         """Returns why the server must be killed now; empty if it must not."""
 
-    def note_death(self, code: int) -> None:
-        """Notes the exit code of a server that ended without being told to."""
+    def note_death(self, code: int) -> bool:
+        """Notes the exit code of a server that ended without being told to.
+
+        Returns:
+            Whether the cause is known and won't come back: the next start need not wait.
+        """
 
 
 @dataclass(slots=True)
@@ -152,7 +156,8 @@ class Supervisor:
             if failures >= _MAX_FAILED_STARTS:
                 self._log.write(logging.CRITICAL, "the server can't be started any more")
                 return _FAILED
-            self._servers.note_death(code)
+            if self._servers.note_death(code):
+                pause = Pause()
             if self._sleep(pause.after(time.monotonic() - server.started)):
                 return 128 + self._signals[0]
 
