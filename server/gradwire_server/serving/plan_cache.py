@@ -204,6 +204,8 @@ class PlanCache:
             with self._lock:
                 self.counts.failed += 1
                 del held.making[bucket]
+                # It was kept beyond the bound only while it was being made.
+                self._evict(next(reversed(self._held.values()), held))
             future.set_exception(error)
             return
         with self._lock:
