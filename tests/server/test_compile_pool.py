@@ -112,6 +112,24 @@ def test_a_caller_with_long_jobs_delays_no_other(release: threading.Event) -> No
     assert pool.stop(10)
 
 
+def test_a_full_queue_keeps_nobody_from_the_reserved_thread(release: threading.Event) -> None:
+    """A caller's first job goes there, however many of another wait; the next is refused."""
+    pool, done = CompilePool(1, 2, reserved=1), threading.Event()
+    pool.submit(lambda: release.wait(30) and None, "a")
+    assert eventually(lambda: pool.busy == 1)
+    for _ in range(2):
+        pool.submit(lambda: None, "a")
+    with pytest.raises(OverloadedError):
+        pool.submit(lambda: None, "a")
+    pool.submit(lambda: (done.set(), release.wait(30)), "b")
+    assert done.wait(10)
+    for caller in "bc":
+        with pytest.raises(OverloadedError):
+            pool.submit(lambda: None, caller)
+    release.set()
+    assert pool.stop(10)
+
+
 def test_callers_take_turns(release: threading.Event) -> None:
     """Of two free threads one goes to the caller who has none at work, not to the first in line."""
     pool, started = CompilePool(2, 10), queue.Queue()

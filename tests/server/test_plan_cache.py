@@ -190,6 +190,42 @@ def test_what_is_being_compiled_is_not_dropped(make: Make, slow: threading.Event
     assert programs.num_held == 1
 
 
+def test_a_compile_that_fails_keeps_no_plan(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the bound, plans are kept only while they are being compiled."""
+    released = threading.Event()
+
+    def fail(*operands: Any) -> Any:
+        released.wait(60)
+        raise ValueError("broken")
+
+    monkeypatch.setitem(compiler.LOWERINGS, "add", fail)
+    programs = make(max_plans=1)
+    future = programs.make_executable(_hold(programs, 1), NO_BATCH)
+    newest = _hold(programs, 2)
+    assert programs.num_held == 2
+    released.set()
+    with pytest.raises(ValueError, match="broken"):
+        future.result(60)
+    assert programs.num_held == 1
+    assert programs.find(newest.plan.id) is newest
+
+
+def test_a_dropped_plan_in_use_is_compiled_once(make: Make, slow: threading.Event) -> None:
+    """A call that found it before, and one that brings it again, wait for the same compile."""
+    programs = make(max_plans=1)
+    first = _hold(programs, 1)
+    _hold(programs, 2)
+    assert not _holds(programs, first.plan.id)
+    future = programs.make_executable(first, NO_BATCH)
+    again = _hold(programs, 1)
+    assert programs.make_executable(again, NO_BATCH) is future
+    assert programs.find_source(encode_program(_program(1)), "highest") is again
+    slow.set()
+    future.result(60)
+    assert programs.counts.compiled == 1
+    assert programs.bytes_held == again.bytes > first.executables[NO_BATCH].held_bytes
+
+
 def test_a_dropped_plan_can_still_be_run(make: Make) -> None:
     """By the call that holds it."""
     programs = make(max_plans=1)

@@ -5,11 +5,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.serving.deadline import Deadline
+from gradwire_server.serving.scheduler import runs as runs_module
 from gradwire_server.serving.scheduler.runs import Run, Runs
 from server_process import eventually
 
@@ -82,6 +84,32 @@ def test_it_gives_up_once(watchdog: Watchdog) -> None:
         assert eventually(lambda: runs.are_stuck)
         time.sleep(0.3)
     assert times == [1]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_check_that_is_held_up_takes_no_time_from_a_run(
+    monkeypatch: pytest.MonkeyPatch, goes_on: bool
+) -> None:
+    """It is abandoned from the moment of the check, and what has ended meanwhile is no more."""
+    now, held_up = 50.0, iter([10.0, 0.0, 10.0, 0.0])
+
+    def alive() -> bool:
+        nonlocal now
+        now += next(held_up)
+        return False
+
+    monkeypatch.setattr(runs_module, "time", SimpleNamespace(monotonic=lambda: now))
+    runs = Runs(1, 5.0, Watchdog(), lambda: None)
+    runs.add(Run(Deadline(60, alive), "p", "1"))
+    runs._check()
+    now += 4.0
+    runs._check()
+    assert not runs.are_stuck
+    runs._check()  # begins after 4 s, ends after 14
+    assert not runs.are_stuck
+    if goes_on:
+        runs._check()
+    assert runs.are_stuck == goes_on
 
 
 def test_it_gives_up_though_the_log_is_stuck(

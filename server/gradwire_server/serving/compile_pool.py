@@ -89,8 +89,8 @@ class CompilePool:
             OverloadedError: too many wait already.
         """
         with self._changed:
-            idle = max(self._shared - self.busy, 0)
-            if self._stopped or len(self._queue) >= self._max_waiting + idle:
+            most = self._max_waiting + self._idle_for(caller)
+            if self._stopped or len(self._queue) >= most:
                 raise OverloadedError(
                     f"`max_waiting_compiles` is {self._max_waiting} on this server, "
                     "and as many programs wait to be compiled",
@@ -116,6 +116,12 @@ class CompilePool:
         for thread in self._threads:
             thread.join(max(end - time.monotonic(), 0))
         return not any(thread.is_alive() for thread in self._threads)
+
+    def _idle_for(self, caller: str) -> int:
+        """Counts the threads without a job that may take one of the caller's."""
+        is_first = not self._at_work[caller] and all(job.caller != caller for job in self._queue)
+        threads = len(self._threads) if is_first else self._shared
+        return max(threads - self.busy, 0)
 
     def _next(self) -> _Job | None:
         """Removes the job that is next from the queue, if there is a thread for it."""

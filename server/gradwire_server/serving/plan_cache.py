@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from weakref import WeakValueDictionary
 
 from gradwire.errors import PlanNotFoundError
 from gradwire_server.planner.plan import PlannedProgram
@@ -50,9 +51,9 @@ class Counts:
     compile_seconds: float = 0.0
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class HeldPlan:
-    """A plan with what was made of it.
+    """A plan with what was made of it. A cache never has two of one plan.
 
     Attributes:
         plan: The plan.
@@ -106,6 +107,9 @@ class PlanCache:
         self._lock = threading.Lock()
         self._held: OrderedDict[str, HeldPlan] = OrderedDict()
         self._by_source: dict[tuple[bytes, str], HeldPlan] = {}
+        # Dropped ones as well, while a call or a compile uses them: if such a program comes
+        # again, nothing is made of it twice.
+        self._by_key: WeakValueDictionary[bytes, HeldPlan] = WeakValueDictionary()
         self._bytes = 0
 
     @property
@@ -162,8 +166,7 @@ class PlanCache:
                 self._drop(held)  # two keys with one hash: the newer stays
                 held = None
             if held is None:
-                held = self._held[plan.id] = HeldPlan(plan)
-                self._grow(held, _PLAN_BYTES + 2 * len(plan.key))
+                held = self._add(plan)
             self._held.move_to_end(plan.id)
             name = (source, precision)
             if name not in self._by_source and len(held.sources) < _MAX_SOURCES:
@@ -204,6 +207,8 @@ class PlanCache:
             with self._lock:
                 self.counts.failed += 1
                 del held.making[bucket]
+                # It was kept beyond the bound only while it was being made.
+                self._evict(next(reversed(self._held.values()), held))
             future.set_exception(error)
             return
         with self._lock:
@@ -215,8 +220,8 @@ class PlanCache:
                 self.counts.loaded_from_disk += 1
             held.executables[bucket] = executable
             del held.making[bucket]
+            self._grow(held, executable.held_bytes)
             if self._held.get(held.plan.id) is held:
-                self._grow(held, executable.held_bytes)
                 self._evict(held)
         future.set_result(executable)
         if self._note is not None and held.sources:
@@ -237,9 +242,21 @@ class PlanCache:
             self._store.write(key, data)
         return load_executable(data), True
 
+    def _add(self, plan: Plan) -> HeldPlan:
+        """Holds a plan, new or dropped before."""
+        held = self._by_key.get(plan.key)
+        if held is None:
+            held = self._by_key[plan.key] = HeldPlan(plan)
+            held.bytes = _PLAN_BYTES + 2 * len(plan.key)
+        self._held[plan.id] = held
+        self._bytes += held.bytes
+        self._by_source.update(dict.fromkeys(held.sources, held))
+        return held
+
     def _grow(self, held: HeldPlan, amount: int) -> None:
         held.bytes += amount
-        self._bytes += amount
+        if self._held.get(held.plan.id) is held:
+            self._bytes += amount
 
     def _evict(self, newest: HeldPlan) -> None:
         """Drops what was used longest ago; never what is being made, nor ``newest``."""

@@ -105,7 +105,7 @@ class Runs:
 
     def _count_overdue(self) -> int:
         """Counts the runs that have been abandoned for too long, and logs new ones."""
-        now = time.monotonic()
+        now = time.monotonic()  # when all of these still go on
         with self._lock:
             runs = list(self._runs)
         overdue = 0
@@ -113,7 +113,7 @@ class Runs:
             if not run.deadline.is_over():
                 continue
             if run.abandoned_at is None:
-                run.abandoned_at = now
+                run.abandoned_at = time.monotonic()  # this thread may have been held up since
                 self._log.write(
                     logging.WARNING,
                     "the plan %s of the call %r still runs, without a caller that waits",
