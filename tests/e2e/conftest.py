@@ -15,7 +15,11 @@ def session_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """A server on a Unix socket, with an empty cache of executables."""
     folder: Path = tmp_path_factory.mktemp("server")
     settings = Settings(
-        listen=f"unix:{folder}/socket", metrics="off", cache_dir=str(folder / "cache"), grace=1.0
+        listen=f"unix:{folder}/socket",
+        metrics="off",
+        cache_dir=str(folder / "cache"),
+        grace=1.0,
+        compile="in-process",  # a process of its own would wait for the tests beside it
     )
     with build(settings) as app:
         yield app

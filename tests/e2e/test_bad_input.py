@@ -63,6 +63,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         metrics="off",
         cache_dir="off",
         grace=1.0,
+        compile="in-process",
         max_batch_rows=16,
         max_batch_sizes=2,
         program=TIGHT,
