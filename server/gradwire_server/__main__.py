@@ -35,6 +35,8 @@ _SPARE_SECONDS = 4.0
 5 s that supervisors are told to grant."""
 
 _STUCK_GRACE_SECONDS = 1.0
+_SIGNAL_SECONDS = 0.5
+"""The longest time for which a signal may go unnoticed."""
 
 _FAILED = 1
 _WRONG_USAGE = 2
@@ -116,7 +118,7 @@ def _serve(settings: Settings, supervision: Supervision | None) -> int:
     gc.collect()
     gc.freeze()
     print(json.dumps({"listening": app.address, "metrics": app.metrics_url}), flush=True)
-    stopping.get()
+    _wait_for(stopping)
     # Runs that never end need no grace, and the calls that wait for them can be retried.
     finished = app.stop(_STUCK_GRACE_SECONDS if app.is_stuck else None)
     if settings.embedded:
@@ -126,6 +128,19 @@ def _serve(settings: Settings, supervision: Supervision | None) -> int:
         sys.stderr.flush()
         os._exit(_FAILED if app.is_stuck else 0)
     return 0
+
+
+def _wait_for(stopping: queue.SimpleQueue[None]) -> None:
+    """Waits until the server is to stop.
+
+    Not in one piece: a signal that comes after Python has last looked for one, and before
+    the thread sleeps, does not wake it. On a busy machine that happens.
+    """
+    while True:
+        try:
+            return stopping.get(timeout=_SIGNAL_SECONDS)
+        except queue.Empty:
+            continue
 
 
 def _quieten_grpc(arguments: Sequence[str]) -> None:

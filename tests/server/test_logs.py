@@ -21,6 +21,7 @@ def test_each_call_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> N
     record = CallRecord("Compute", 'a" \n forged', operator="jvp", plan_id="p", rows=3, total=0.5)
     record.execute = 0.25
     record.attempt, record.client, record.peer, record.trace_id = 2, "c\n", "ipv4:1", "abc"
+    record.caller = "certificate:\n"
     log_calls([record])
     (line,) = _formatted(JsonFormatter(), caplog)
     assert "\n" not in line
@@ -32,7 +33,8 @@ def test_each_call_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> N
     assert set(read) >= {"time", "level", "method", "operator", *(f"{s}_ms" for s in STAGES)}
     (text,) = _formatted(TextFormatter(), caplog)
     assert "\n" not in text
-    assert r'call_id="a\" \n forged" attempt=2 client="c\n" peer="ipv4:1" method="Comp' in text
+    assert r'call_id="a\" \n forged" attempt=2 client="c\n" peer="ipv4:1" ' in text
+    assert r' caller="certificate:\n" method="Comp' in text
 
 
 def test_tracebacks_are_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
