@@ -1,6 +1,7 @@
-"""What all tests share: a quiet XLA, one in haste if asked for, and files in a random order."""
+"""What all tests share: a quiet XLA, one in haste if asked for, files in a random order, seeds."""
 
 import os
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -12,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds ``--quick-compiles`` and ``--shuffle-files``."""
+    """Adds ``--quick-compiles``, ``--shuffle-files`` and ``--schedule-seed``."""
     parser.addoption(
         "--quick-compiles",
         action="store_true",
@@ -24,12 +25,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SEED",
         help="run the files in an order that follows from the seed, each file as it is written",
     )
+    parser.addoption(
+        "--schedule-seed",
+        type=int,
+        metavar="SEED",
+        help="run threads in the order of this seed alone, rather than of all that a test has",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Gives XLA its flags before anybody imports it; other processes inherit them."""
     if config.getoption("--quick-compiles"):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick_flags()}".strip()
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(range(100), id="hundred"),
+        pytest.param(range(100, 2000), id="thousands", marks=pytest.mark.long),
+    ]
+)
+def seeds(request: pytest.FixtureRequest) -> Sequence[int]:
+    """Those of the schedules to be played, or the one that the command names."""
+    only = request.config.getoption("--schedule-seed")
+    chosen: Sequence[int] = request.param if only is None else [only]
+    return chosen
 
 
 @pytest.hookimpl(trylast=True)
