@@ -102,6 +102,14 @@ def test_the_exit_status_is_the_servers(start: Start, ends: str, status: int) ->
     assert supervised.events("death") == []
 
 
+def test_a_server_that_is_told_to_end_while_it_starts_ends_well(start: Start) -> None:
+    """Before it obeys signals the first one ends it; status 0, as for one in a container."""
+    supervised = start(SERVER + "(folder / 'pid').write_text(str(os.getpid()))\nwait()\n")
+    assert eventually(lambda: bool(supervised.file("pid")), 30)
+    supervised.process.send_signal(signal.SIGTERM)
+    assert supervised.end() == (0, "", "")
+
+
 @pytest.mark.parametrize(("ends", "status"), [("sys.exit(2)", 2), ("crash()", 137)])
 def test_a_server_that_never_listens_is_not_replaced(start: Start, ends: str, status: int) -> None:
     """Its settings are wrong, and would be wrong again."""

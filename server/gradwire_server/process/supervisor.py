@@ -145,10 +145,8 @@ class Supervisor:
         while True:
             server = self._start(restarts)
             code = self._wait(server)
-            if len(self._signals) > 1:
-                return 128 + self._signals[1]
             if self._signals or self._addresses is None:
-                return code if code >= 0 else 128 - code
+                return self._status(server, code)
             failures = 0 if server.addresses else failures + 1
             restarts += 1
             how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
@@ -160,6 +158,14 @@ class Supervisor:
                 pause = Pause()
             if self._sleep(pause.after(time.monotonic() - server.started)):
                 return 128 + self._signals[0]
+
+    def _status(self, server: _Server, code: int) -> int:
+        """Returns the exit status after the last server, as a shell has it."""
+        if len(self._signals) > 1 and code == -signal.SIGKILL:
+            return 128 + self._signals[1]
+        if self._signals and code == -self._signals[0] and server.addresses is None:
+            return 0  # it was told to end before it could end in good order
+        return code if code >= 0 else 128 - code
 
     def _start(self, restarts: int) -> _Server:
         command = self._servers.command(self._addresses, restarts)
