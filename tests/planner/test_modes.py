@@ -85,6 +85,14 @@ def test_a_closed_direction_is_not_taken(closed: str, left: str, size: int) -> N
     }
 
 
+def test_with_both_directions_closed_forward_is_taken() -> None:
+    """If it is offered: the check of derivatives then says what prevents it."""
+    both = frozenset({FORWARD, REVERSE})
+    assert chosen("jacobian", [vector(9)], [vector(2)], closed=both) == {"mode": FORWARD}
+    of_complex = [vector(2, dtype="complex128")], [vector(5)]
+    assert chosen("jacobian", *of_complex, closed=both) == {"mode": REVERSE}
+
+
 @pytest.mark.parametrize("name", ["trace_estimate", "diagonal_estimate"])
 def test_an_estimate_with_a_product_for_each_input_is_exact(name: str) -> None:
     """Unit vectors cost as much as random ones then; given probes are always used."""

@@ -9,13 +9,13 @@ that prevents it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from gradwire.opset.core import Call
 from gradwire.opset.derivative_rules import inner_modes
 from gradwire.opset.differentiation import (
     AUTO,
-    FORWARD,
-    REVERSE,
+    Layout,
     divide,
     layout_modes,
     num_sweeps,
@@ -37,27 +37,40 @@ Chooser = Callable[[Call, Closed], Mapping[str, str]]
 
 
 def _best(offered: Sequence[str], closed: Closed, count: Callable[[str], int]) -> str:
-    if FORWARD in offered and REVERSE in closed:
-        return FORWARD
-    if FORWARD in closed and REVERSE in offered:
-        return REVERSE
-    return min(offered, key=count)  # the first, forward, of equals
+    allowed = [mode for mode in offered if mode not in closed] or offered[:1]
+    return min(allowed, key=count)  # the first, forward, of equals
 
 
-def _jacobian(call: Call, closed: Closed) -> Mapping[str, str]:
-    if call.attrs["mode"] != AUTO:
-        return {}
-    layout = divide(call.functions[0], call.attrs)
-    offered = layout_modes(layout, call.attrs)
-    mode = _best(offered, closed, lambda mode: num_sweeps(layout.leaves, layout.values, mode))
-    return {"mode": mode}
+def _over_all_leaves(
+    name: str, offered: Callable[[Layout, Mapping[str, Any]], Sequence[str]]
+) -> Chooser:
+    """Returns the chooser of an operator whose sweeps are over all its leaves or values.
+
+    Args:
+        name: The attribute that says their direction.
+        offered: Returns the directions among which it may be chosen.
+    """
+
+    def choose(call: Call, closed: Closed) -> Mapping[str, str]:
+        if call.attrs[name] != AUTO:
+            return {}
+        layout = divide(call.functions[0], call.attrs)
+        return {
+            name: _best(
+                offered(layout, call.attrs),
+                closed,
+                lambda mode: num_sweeps(layout.leaves, layout.values, mode),
+            )
+        }
+
+    return choose
 
 
 def _batched_jacobian(call: Call, closed: Closed) -> Mapping[str, str]:
-    batched = divide_batch(divide(call.functions[0], call.attrs), call.attrs)
-    chosen = {}
     if call.attrs["mode"] != AUTO:
         return {}
+    batched = divide_batch(divide(call.functions[0], call.attrs), call.attrs)
+    chosen = {}
     if batched.leaves:
         chosen["mode"] = _best(
             sample_modes(batched, call.attrs), closed, lambda mode: sample_sweeps(batched, mode)
@@ -71,15 +84,6 @@ def _batched_jacobian(call: Call, closed: Closed) -> Mapping[str, str]:
     return chosen
 
 
-def _hessian(call: Call, closed: Closed) -> Mapping[str, str]:
-    if call.attrs["inner_mode"] != AUTO:
-        return {}
-    layout = divide(call.functions[0], call.attrs)
-    offered = inner_modes(layout, call.attrs)
-    mode = _best(offered, closed, lambda mode: num_sweeps(layout.leaves, layout.values, mode))
-    return {"inner_mode": mode}
-
-
 def _estimate(call: Call, closed: Closed) -> Mapping[str, str]:
     """With a product for each input, unit vectors give the exact answer at the same cost."""
     exact = can_be_exact(divide(call.functions[0], call.attrs), call.attrs)
@@ -89,7 +93,7 @@ def _estimate(call: Call, closed: Closed) -> Mapping[str, str]:
 CHOOSERS: Mapping[str, Chooser] = {
     "batched_jacobian": _batched_jacobian,
     "diagonal_estimate": _estimate,
-    "hessian": _hessian,
-    "jacobian": _jacobian,
+    "hessian": _over_all_leaves("inner_mode", inner_modes),
+    "jacobian": _over_all_leaves("mode", layout_modes),
     "trace_estimate": _estimate,
 }
