@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gradwire_server.process.exits import FAILED, WRONG_USAGE, refuse
 from gradwire_server.start_error import StartError
 
 if TYPE_CHECKING:
@@ -37,9 +38,6 @@ _SPARE_SECONDS = 4.0
 _STUCK_GRACE_SECONDS = 1.0
 _SIGNAL_SECONDS = 0.5
 """The longest time for which a signal may go unnoticed."""
-
-_FAILED = 1
-_WRONG_USAGE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = parse_settings(arguments)
     except SettingsError as error:
-        return _refuse(str(error), _WRONG_USAGE)
+        return refuse(str(error), WRONG_USAGE)
     _prepare_process(settings)
     set_up_logging(settings.log_format, quiet=settings.embedded)
     supervision = take_supervision()
@@ -79,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRA:
             raise
-        return _refuse(
-            f"{missing} is not installed. Run: pip install 'gradwire[server]'", _WRONG_USAGE
+        return refuse(
+            f"{missing} is not installed. Run: pip install 'gradwire[server]'", WRONG_USAGE
         )
     return _serve(settings, supervision)
 
@@ -113,7 +111,7 @@ def _serve(settings: Settings, supervision: Supervision | None) -> int:
         app.start(wanted=stopping.empty)
     except StartError as error:
         _log.critical("can't start: %s", error)
-        return _FAILED
+        return FAILED
     # What is alive now stays: leaving it out makes later collections short.
     gc.collect()
     gc.freeze()
@@ -126,7 +124,7 @@ def _serve(settings: Settings, supervision: Supervision | None) -> int:
     if not finished:
         # A compile or a run can't be interrupted, and the interpreter can't end under it.
         sys.stderr.flush()
-        os._exit(_FAILED if app.is_stuck else 0)
+        os._exit(FAILED if app.is_stuck else 0)
     return 0
 
 
@@ -163,11 +161,6 @@ def _prepare_process(settings: Settings) -> None:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if settings.embedded:
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-
-
-def _refuse(message: str, code: int) -> int:
-    print(f"gradwire-server: {message}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

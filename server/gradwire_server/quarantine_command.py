@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 import time
 from collections.abc import Sequence
 
@@ -16,14 +15,11 @@ from gradwire_server.config.addresses import SettingsError
 from gradwire_server.config.flags import parse_settings, variable_of
 from gradwire_server.config.settings import OFF
 from gradwire_server.process.background_log import BackgroundLog
+from gradwire_server.process.exits import FAILED, WRONG_USAGE, refuse
 from gradwire_server.process.quarantine import Quarantine
 from gradwire_server.supervise import open_quarantine
 
 NAME = "quarantine"
-
-_FAILED = 1
-_WRONG_USAGE = 2
-_LAST_LINES_SECONDS = 1.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,9 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = parse_settings(cache_dir)
     except SettingsError as error:
-        return _fail(str(error), _WRONG_USAGE)
+        return refuse(str(error), WRONG_USAGE)
     if settings.cache_dir == OFF:
-        return _fail("`cache_dir` is off, so a quarantine is in the memory of its server alone")
+        return refuse("`cache_dir` is off, so a quarantine is in the memory of its server alone")
     os.umask(0o077)
     logging.basicConfig(format="gradwire-server: %(message)s")
     log = BackgroundLog(logging.getLogger(__name__))
@@ -47,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return _list(quarantine) if options.list else _lift(quarantine, options.lift)
     finally:
-        log.wait(_LAST_LINES_SECONDS)
+        log.wait()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,10 +78,5 @@ def _list(quarantine: Quarantine) -> int:
 def _lift(quarantine: Quarantine, plan: str) -> int:
     place = quarantine.file
     if not quarantine.lift(plan):
-        return _fail(f"the plan {plan} is not quarantined in {place}")
-    return _FAILED if quarantine.file is None else 0  # the log says why it can't be written
-
-
-def _fail(message: str, code: int = _FAILED) -> int:
-    print(f"gradwire-server: {message}", file=sys.stderr)
-    return code
+        return refuse(f"the plan {plan} is not quarantined in {place}")
+    return FAILED if quarantine.file is None else 0  # the log says why it can't be written

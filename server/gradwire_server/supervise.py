@@ -21,8 +21,6 @@ from gradwire_server.process.run_journal import RunJournal, create_journal
 from gradwire_server.process.supervision import Supervision, write_supervision
 from gradwire_server.process.supervisor import Addresses, Command, Supervisor
 
-_LAST_LINES_SECONDS = 1.0
-
 
 def supervise(settings: Settings, arguments: Sequence[str], stop_seconds: float) -> int:
     """Keeps a server running until a signal ends it; returns the exit status.
@@ -36,7 +34,7 @@ def supervise(settings: Settings, arguments: Sequence[str], stop_seconds: float)
     quarantine = open_quarantine(settings, log)
     servers = _Servers(settings, arguments, create_journal(settings.max_executions), quarantine)
     status = Supervisor(servers, stop_seconds, log).run()
-    if not log.wait(_LAST_LINES_SECONDS):
+    if not log.wait():
         # The log is not read. The thread that writes to it holds a lock, for which the
         # interpreter would wait at its end.
         os._exit(status)

@@ -6,6 +6,8 @@ import logging
 import threading
 from collections import deque
 
+LAST_LINES_SECONDS = 1.0
+"""What writing may take at the end of a process."""
 _MOST = 1000
 """Lines that wait; past them the oldest are dropped."""
 
@@ -39,7 +41,7 @@ class BackgroundLog:
             self._idle.clear()
         threading.Thread(target=self._work, name="background-log", daemon=True).start()
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float = LAST_LINES_SECONDS) -> bool:
         """Waits until all lines are written, for so long at most; returns whether they are."""
         return self._idle.wait(seconds)
 

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from typing import IO, Protocol
 
 from gradwire_server.process.background_log import BackgroundLog
+from gradwire_server.process.exits import FAILED, describe_exit
 
 CHECK_SECONDS = 0.5
 """How often the server is looked at between signals."""
@@ -29,7 +30,6 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _STABLE_SECONDS = 60.0
 """A server that has lived so long is started anew at once when it dies."""
 _MAX_FAILED_STARTS = 5
-_FAILED = 1
 _CHUNK_BYTES = 4096
 
 
@@ -149,11 +149,11 @@ class Supervisor:
                 return self._status(server, code)
             failures = 0 if server.addresses else failures + 1
             restarts += 1
-            how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+            how = describe_exit(code)
             self._log.write(logging.ERROR, "the server has ended: %s. Restart %d", how, restarts)
             if failures >= _MAX_FAILED_STARTS:
                 self._log.write(logging.CRITICAL, "the server can't be started any more")
-                return _FAILED
+                return FAILED
             if self._servers.note_death(code):
                 pause = Pause()
             if self._sleep(pause.after(time.monotonic() - server.started)):

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from gradwire.errors import LimitExceededError
 from gradwire_server.compiler.protocol import COMPILE, READY, Frame, receive_frame, send_frame
+from gradwire_server.process.exits import describe_exit
 
 _COMMAND = [sys.executable, "-P", "-m", "gradwire_server.compiler.process"]
 _START_SECONDS = 60.0
@@ -127,9 +127,7 @@ class CompilerProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
         code = self._process.returncode
-        if code is None:
-            return "it closed its socket"
-        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        return "it closed its socket" if code is None else describe_exit(code)
 
 
 def _passed(limit: str, allowed: str, what: str) -> LimitExceededError:
