@@ -10,7 +10,7 @@ DEFAULT_MESSAGE_BYTES = 64 * 2**20
 LIMIT = "max_message_bytes"
 
 _MOST_BYTES = 2**31 - 1
-# Protobuf writes no larger message, whatever the server takes.
+"""Protobuf writes no larger message, whatever the server takes."""
 
 
 class MessageBound:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from gradwire.ir import Program, TypedProgram, infer_types
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One decision of the planner. See `Choice` in service.proto.
 

@@ -11,12 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gradwire.errors import OverloadedError
+from gradwire_server.compiler.process import STACK_BYTES
 
 _log = logging.getLogger(__name__)
-
-_STACK_BYTES = 256 * 2**20
-"""Tracing and XLA's passes recurse with the nesting of a program. Only what is
-touched of a stack takes memory."""
 
 _SWITCH_SECONDS = 5e-5
 """While a thread compiles, others get the interpreter after this time. Measured:
@@ -57,7 +54,7 @@ class CompilePool:
         self._traces = traces
         self._calm_seconds = sys.getswitchinterval()
         self._stopped = False
-        before = threading.stack_size(_STACK_BYTES)
+        before = threading.stack_size(STACK_BYTES)
         try:
             self._threads = [
                 threading.Thread(target=self._work, name=f"compile-{number}", daemon=True)
