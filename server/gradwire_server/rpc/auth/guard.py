@@ -65,7 +65,11 @@ class Guard:
         """Returns what names callers."""
         names = self._settings.balancer_certificates.split(",")
         balancers = [name.strip() for name in names if name.strip()]
-        return Identities(None if self._tokens is None else self._tokens.get, balancers)
+        return Identities(
+            None if self._tokens is None else self._tokens.get,
+            balancers,
+            certificates=bool(self._settings.tls_client_ca),
+        )
 
     def add_port(self, server: grpc.Server) -> int:
         """Binds a server to the address in the settings; returns the port.
