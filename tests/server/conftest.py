@@ -1,4 +1,4 @@
-"""A server in this process for the tests of one file that leave it as it was."""
+"""A server in this process for the tests of one file that leave it as it was; a watchdog."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from gradwire_server.app import App
+from gradwire_server.process.watchdog import Watchdog
 from serving import Stub, serving
 
 
@@ -27,3 +28,12 @@ def stub(server: tuple[App, Stub]) -> Stub:
 def app(server: tuple[App, Stub]) -> App:
     """The server."""
     return server[0]
+
+
+@pytest.fixture
+def watchdog() -> Iterator[Watchdog]:
+    """One that watches."""
+    made = Watchdog()
+    made.start()
+    yield made
+    made.stop()

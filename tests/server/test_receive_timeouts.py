@@ -2,22 +2,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
 from server_process import eventually
-
-
-@pytest.fixture
-def watchdog() -> Iterator[Watchdog]:
-    """One that watches."""
-    made = Watchdog()
-    made.start()
-    yield made
-    made.stop()
 
 
 def test_a_call_is_cancelled_once_its_time_is_over(watchdog: Watchdog) -> None:

@@ -16,15 +16,6 @@ from gradwire_server.serving.scheduler.runs import Run, Runs
 from server_process import eventually
 
 
-@pytest.fixture
-def watchdog() -> Iterator[Watchdog]:
-    """One that watches."""
-    made = Watchdog()
-    made.start()
-    yield made
-    made.stop()
-
-
 @contextmanager
 def running(runs: Runs, deadline: Deadline, plan_id: str, call_id: str) -> Iterator[None]:
     """A run for the time of the block."""
