@@ -171,6 +171,21 @@ def test_compilers_that_died_idle_are_no_programs_fault(
     assert (compilers.counts.died, compilers.counts.killed) == (2, 0)
 
 
+def test_a_death_that_is_noticed_late_is_no_programs_fault(
+    make: Callable[..., CompilerProcesses], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was killed counts as running until its last thread has ended."""
+    compilers = make(count=2)
+    compile_with(compilers, SMALL)
+    assert eventually(lambda: len(compilers.pids) == 2)
+    monkeypatch.setattr(compiler_process.CompilerProcess, "has_ended", False)
+    for pid in compilers.pids:
+        os.kill(pid, signal.SIGKILL)
+    (got,) = load_executable(compile_with(compilers, SMALL))([X])
+    np.testing.assert_allclose(got, np.sin(X), rtol=1e-15)
+    assert (compilers.counts.died, compilers.counts.killed) == (2, 0)
+
+
 @pytest.mark.parametrize(
     ("script", "seconds", "text"),
     [

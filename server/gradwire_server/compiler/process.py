@@ -19,6 +19,7 @@ from gradwire_server.compiler.protocol import (
     COMPILED,
     FAILED,
     READY,
+    STARTED,
     read_request,
     receive_frame,
     send_frame,
@@ -60,6 +61,7 @@ def _serve(connection: socket.socket) -> None:
         while (frame := receive_frame(connection)) is not None:
             kind, job, payload = frame
             assert kind == COMPILE
+            send_frame(connection, STARTED, job)
             try:
                 request = read_request(payload)
                 answer = compile_program(

@@ -15,8 +15,9 @@ from typing import Any
 from gradwire.errors import REASONS, GradwireError, Reason
 from gradwire_server.planner.choices import Choice
 
-READY, COMPILE, COMPILED, FAILED = range(4)
-"""A compiler says that it is ready, and answers COMPILE by COMPILED or FAILED."""
+READY, COMPILE, STARTED, COMPILED, FAILED = range(5)
+"""A compiler says that it is ready, and answers COMPILE by STARTED, and then by COMPILED or
+FAILED. One that dies before STARTED was not ended by the program."""
 
 _HEADER = struct.Struct("<BQQ")
 _LENGTH = struct.Struct("<I")

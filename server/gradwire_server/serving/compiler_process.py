@@ -13,7 +13,14 @@ import time
 from pathlib import Path
 
 from gradwire.errors import LimitExceededError
-from gradwire_server.compiler.protocol import COMPILE, READY, Frame, receive_frame, send_frame
+from gradwire_server.compiler.protocol import (
+    COMPILE,
+    READY,
+    STARTED,
+    Frame,
+    receive_frame,
+    send_frame,
+)
 from gradwire_server.process.exits import describe_exit
 
 _COMMAND = [sys.executable, "-P", "-m", "gradwire_server.compiler.process"]
@@ -26,6 +33,10 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 class DiedError(Exception):
     """A compiler ended while it compiled; the message says how."""
+
+
+class GoneError(Exception):
+    """A compiler that had been ready ended before it began to compile; the message says how."""
 
 
 class NotStartedError(Exception):
@@ -68,17 +79,15 @@ class CompilerProcess:
         Raises:
             LimitExceededError: a bound was passed. The process must be killed.
             NotStartedError: it doesn't take requests. It must be killed as well.
+            GoneError: the process had ended before.
             DiedError: the process has ended.
         """
         if not self._is_ready:
             self._wait_until_ready(max_bytes)
-        job = next(self._jobs)
+        job, end = next(self._jobs), time.monotonic() + max_seconds
         try:
-            send_frame(self._connection, COMPILE, job, data)
-        except OSError:
-            raise DiedError(self._death()) from None
-        try:
-            kind, answered, payload = self._receive(max_seconds, max_bytes)
+            self._begin(job, data, end, max_bytes)
+            kind, answered, payload = self._receive(end, max_bytes)
         except TimeoutError:
             raise _passed("max_compile_seconds", f"{max_seconds:g}", "took longer") from None
         assert answered == job
@@ -101,9 +110,19 @@ class CompilerProcess:
         """Closes the connection, once no thread waits for an answer."""
         self._connection.close()
 
+    def _begin(self, job: int, data: bytes, end: float, max_bytes: int) -> None:
+        try:
+            send_frame(self._connection, COMPILE, job, data)
+            started = self._receive(end, max_bytes)
+        except TimeoutError:  # it is an OSError, too
+            raise
+        except (OSError, DiedError):
+            raise GoneError(self._death()) from None
+        assert started == (STARTED, job, b"")
+
     def _wait_until_ready(self, max_bytes: int) -> None:
         try:
-            kind, _, _ = self._receive(self._started + _START_SECONDS - time.monotonic(), max_bytes)
+            kind, _, _ = self._receive(self._started + _START_SECONDS, max_bytes)
         except TimeoutError:
             raise NotStartedError(f"it did not start within {_START_SECONDS:g} s") from None
         except DiedError as death:
@@ -111,8 +130,7 @@ class CompilerProcess:
         assert kind == READY
         self._is_ready = True
 
-    def _receive(self, seconds: float, max_bytes: int) -> Frame:
-        end = time.monotonic() + seconds
+    def _receive(self, end: float, max_bytes: int) -> Frame:
         while not select.select([self._connection], [], [], _LOOK_SECONDS)[0]:
             if time.monotonic() >= end:
                 raise TimeoutError

@@ -9,14 +9,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from gradwire.errors import (
-    GradwireError,
     LimitExceededError,
     QuarantinedError,
     UnavailableError,
@@ -29,7 +26,13 @@ from gradwire_server.compiler.protocol import (
 )
 from gradwire_server.config.settings import Settings
 from gradwire_server.planner.choices import Choice
-from gradwire_server.serving.compiler_process import CompilerProcess, DiedError, NotStartedError
+from gradwire_server.serving.compiler_process import (
+    CompilerProcess,
+    DiedError,
+    GoneError,
+    NotStartedError,
+)
+from gradwire_server.serving.refused_programs import RefusedPrograms
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +40,6 @@ RESERVED = 1
 """Threads of the pool for callers none of whose programs is being compiled."""
 _TRIES = 2
 """A program whose compiler died gets another: it may have been killed for something else."""
-_MAX_REFUSED = 1024
 
 
 @dataclass(slots=True)
@@ -139,7 +141,7 @@ class CompilerProcesses:
         self._max_count = count
         self._max_seconds = max_seconds
         self._max_bytes = max_bytes
-        self._refusals = _Refusals(quarantine_seconds)
+        self._refusals = RefusedPrograms(quarantine_seconds)
         self._changed = threading.Condition()
         self._all: set[CompilerProcess] = set()
         self._idle: list[CompilerProcess] = []
@@ -171,12 +173,12 @@ class CompilerProcesses:
         started = True
         for _ in range(_TRIES):
             try:
-                return self._ask(data)
+                return self._ask_one_that_is_there(data)
             except LimitExceededError as error:
                 if error.metadata.get("limit", "").startswith("max_compile_"):
                     self._refusals.add(name, error)
                 raise
-            except (DiedError, NotStartedError) as death:
+            except (DiedError, GoneError, NotStartedError) as death:
                 cause = str(death)
                 started = started and isinstance(death, DiedError)
                 doing = "compiled a program" if isinstance(death, DiedError) else "started"
@@ -213,6 +215,15 @@ class CompilerProcesses:
             compiler.kill()
         for compiler in idle:  # the threads that use the others close them
             compiler.close()
+
+    def _ask_one_that_is_there(self, data: bytes) -> bytes:
+        """Asks one compiler, or the next if it had ended before: that says nothing of a program."""
+        for _ in range(self._max_count):
+            try:
+                return self._ask(data)
+            except GoneError as gone:
+                _log.warning("a compiler has died while it was idle: %s", gone)
+        return self._ask(data)
 
     def _ask(self, data: bytes) -> bytes:
         compiler = self._take()
@@ -278,32 +289,7 @@ class CompilerProcesses:
         compiler.close()
         with self._changed:
             self._all.discard(compiler)
-            self.counts.died += isinstance(error, DiedError | NotStartedError)
+            self.counts.died += isinstance(error, DiedError | GoneError | NotStartedError)
             self.counts.killed += isinstance(error, LimitExceededError)
             if not self._stopped and not self._idle:
                 self._start_one()
-
-
-class _Refusals:
-    """Programs that are refused for a time, and the error that each is refused with."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._lock = threading.Lock()
-        self._errors: OrderedDict[bytes, tuple[float, GradwireError]] = OrderedDict()
-
-    def add(self, name: bytes, error: GradwireError) -> None:
-        with self._lock:
-            self._errors[name] = time.monotonic() + self.seconds, error
-            while len(self._errors) > _MAX_REFUSED:
-                self._errors.popitem(last=False)
-
-    def check(self, name: bytes) -> None:
-        with self._lock:
-            until, error = self._errors.get(name, (0.0, None))
-            if error is None:
-                return
-            if time.monotonic() >= until:
-                del self._errors[name]
-                return
-        raise type(error)(error.message, reason=error.reason, metadata=error.metadata)
