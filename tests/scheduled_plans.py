@@ -130,13 +130,14 @@ class PlansWorld:
                 self._pass_time()
             began, caller = self.schedule.steps, self._random.choice(_CALLERS)
             bucket = self._random.choice(_BUCKETS)
+            due = Deadline(self._random.choice([0.0, 1.0, 60.0]))
             try:
-                future = self.cache.make_executable(held, bucket, caller)
+                future = self.cache.make_executable(held, bucket, due, caller)
             except OverloadedError:
                 reached = self.pool._stopped or self._full_at.get(caller, -1) >= began
                 assert reached, "`max_waiting_compiles` is not reached"
             else:
-                self._wait(future, bucket)
+                self._wait(future, bucket, due)
             self._pass_time()
 
     def _hold(self) -> HeldPlan:
@@ -157,8 +158,7 @@ class PlansWorld:
                 self._told["lost"] += 1
         return held
 
-    def _wait(self, future: Any, bucket: int) -> None:
-        due = Deadline(self._random.choice([0.0, 1.0, 60.0]))
+    def _wait(self, future: Any, bucket: int, due: Deadline) -> None:
         start, at_most = self.schedule.now, self._random.choice([None, 0.5])
         try:
             assert due.wait(future, "", at_most=at_most).bucket == bucket

@@ -118,7 +118,7 @@ def _serve(settings: Settings, supervision: Supervision | None) -> int:
     print(json.dumps({"listening": app.address, "metrics": app.metrics_url}), flush=True)
     _wait_for(stopping)
     # Runs that never end need no grace, and the calls that wait for them can be retried.
-    finished = app.stop(_STUCK_GRACE_SECONDS if app.is_stuck else None)
+    finished = app.stop(min(_STUCK_GRACE_SECONDS, settings.grace) if app.is_stuck else None)
     if settings.embedded:
         remove_socket_folder(settings.listen)
     if not finished:

@@ -37,7 +37,7 @@ from gradwire_server.serving.compilers import RESERVED, open_compilers
 from gradwire_server.serving.engine import Engine
 from gradwire_server.serving.lifecycle import Lifecycle
 from gradwire_server.serving.plan_cache import PlanCache
-from gradwire_server.serving.scheduler import Scheduler
+from gradwire_server.serving.scheduler import Runs, Scheduler
 from gradwire_server.warmup import open_recorder, prepare_records, read_records
 
 _log = logging.getLogger(__name__)
@@ -100,6 +100,7 @@ class App:
             reserved=RESERVED if settings.compiles_apart else 0,
             traces=not settings.compiles_apart,
         )
+        self._makings = None if settings.compiles_apart else self._watch_makings(end)
         self.plans = PlanCache(
             self.compile_pool,
             store,
@@ -107,6 +108,7 @@ class App:
             max_plans=settings.max_plans,
             max_plan_bytes=settings.max_plan_bytes,
             note=program_recorder.add if program_recorder else None,
+            makings=self._makings,
         )
         self.scheduler = Scheduler(
             settings, device_bytes, self._watchdog, end, journal, past.suspects
@@ -159,8 +161,8 @@ class App:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it is to end because programs without callers take all places."""
-        return self.scheduler.is_stuck
+        """Whether it is to end because programs without callers are in the way of others."""
+        return self.scheduler.is_stuck or (self._makings is not None and self._makings.are_stuck)
 
     def start(self, wanted: Callable[[], bool] = lambda: True) -> None:
         """Tests this installation, prepares recorded programs, then takes calls.
@@ -214,6 +216,17 @@ class App:
         self._http.stop()
         _log.info("stopped")
         return idle and done
+
+    def _watch_makings(self, end: Callable[[], None]) -> Runs:
+        """Returns what ends a server all of whose compiles nobody waits for, while others wait."""
+        return Runs(
+            self.settings.compile_workers,
+            self.settings.max_abandoned_seconds,
+            self._watchdog,
+            end,
+            is_needed=lambda since: self.compile_pool.waiting > 0,
+            doing="is compiled",
+        )
 
     def __enter__(self) -> App:
         """Starts it."""

@@ -152,4 +152,4 @@ def test_a_program_that_never_ends_costs_one_server(tmp_path: Path) -> None:
         _, log = process.communicate(timeout=30)
         assert process.returncode == 0
         assert f"of the call '{caught.value.call_id}' still runs, without a caller" in log
-        assert "all 1 places are taken" in log
+        assert "1 places are taken by programs each of which still runs without" in log

@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import build
+from gradwire_server.compiler import compile as compiler
 from gradwire_server.rpc.service import SERVICE_NAME
 from gradwire_server.start_error import StartError
 from programs import SIN, X, unary
@@ -246,6 +247,25 @@ def test_a_device_of_another_platform_is_not_served_on(tmp_path: Path) -> None:
         build(settings_in(tmp_path, platform="tpu"))
     with serving(tmp_path, platform="cpu") as (app, _):
         assert app.address
+
+
+def test_compiles_that_nobody_waits_for_end_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they can't be stopped, take all threads, and another program has come."""
+    released, ended = threading.Event(), threading.Event()
+    settings = settings_in(tmp_path, compile_workers=1, max_abandoned_seconds=1.0)
+    with build(settings, end=ended.set) as app, stub_to(app) as stub:
+        monkeypatch.setitem(compiler.LOWERINGS, "sin", lambda *_: released.wait(60))
+        with refused("DEADLINE_EXCEEDED"):
+            stub.Prepare(prepare_request(SIN), timeout=0.5)
+        assert not ended.wait(2.0)
+        assert not app.is_stuck
+        call = stub.Prepare.future(prepare_request(unary("cos")))
+        assert ended.wait(10)
+        assert app.is_stuck
+        released.set()
+        assert call.result(60).plan.id
 
 
 def test_a_watch_does_not_use_up_the_grace(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 import pytest
 
 from gradwire.errors import DeadlineError
-from gradwire_server.serving.deadline import Deadline, StillRunning
+from gradwire_server.serving.deadline import Deadline, SharedDeadline, StillRunning
 
 
 def test_a_deadline_passes() -> None:
@@ -52,3 +52,21 @@ def test_waiting_ends_when_the_caller_goes() -> None:
     threading.Timer(0.05, gone.set).start()
     with pytest.raises(DeadlineError):
         Deadline(60, lambda: not gone.is_set()).wait(Future(), "x")
+
+
+def test_one_that_is_shared_is_over_with_the_last() -> None:
+    """Whether their time is over or the caller has gone; another call may come at any time."""
+    there = True
+    shared = SharedDeadline()
+    assert shared.is_over()
+    shared.add(Deadline(0))
+    assert shared.is_over()
+    shared.add(Deadline(60, lambda: there))
+    shared.add(Deadline(0))
+    assert not shared.is_over()
+    assert 50 < shared.remaining() <= 60
+    there = False
+    assert shared.is_over()
+    shared.add(Deadline(10))
+    assert not shared.is_over()
+    assert 0 < shared.remaining() <= 10

@@ -12,16 +12,20 @@ import pytest
 from gradwire.errors import OverloadedError, PlanNotFoundError
 from gradwire.ir import Program, encode_program
 from gradwire_server.compiler import compile as compiler
+from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving import plan
 from gradwire_server.serving.compile_pool import CompilePool
+from gradwire_server.serving.deadline import Deadline
 from gradwire_server.serving.plan_cache import HeldPlan, PlanCache
+from gradwire_server.serving.scheduler import Runs
 from planned import judge
 from programs import function, node, program, vector
 from server_process import eventually
 
 MANY = 2**40
+WAITS = Deadline(600)
 X = np.array([1.0, 2.0])
 Make = Callable[..., PlanCache]
 
@@ -43,7 +47,7 @@ def _hold(programs: PlanCache, number: int, name: str = "f") -> HeldPlan:
 
 
 def _make(programs: PlanCache, held: HeldPlan) -> Any:
-    return programs.make_executable(held, NO_BATCH).result(60)
+    return programs.make_executable(held, NO_BATCH, WAITS).result(60)
 
 
 def _holds(programs: PlanCache, plan_id: str) -> bool:
@@ -66,6 +70,7 @@ def make() -> Iterator[Make]:
         max_plan_bytes: int = MANY,
         workers: int = 2,
         max_waiting: int = 100,
+        makings: Runs | None = None,
     ) -> PlanCache:
         made.append(CompilePool(workers, max_waiting))
         store = None if folder is None else Store(folder, MANY)
@@ -75,6 +80,7 @@ def make() -> Iterator[Make]:
             compiler.compile_program,
             max_plans=max_plans,
             max_plan_bytes=max_plan_bytes,
+            makings=makings,
         )
 
     yield build
@@ -102,7 +108,7 @@ def test_a_program_is_compiled_once(make: Make, slow: threading.Event) -> None:
 
     def ask(_: int) -> tuple[HeldPlan, Future[Any]]:
         held = _hold(programs, 1)
-        return held, programs.make_executable(held, NO_BATCH)
+        return held, programs.make_executable(held, NO_BATCH, WAITS)
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, range(32)))
@@ -181,7 +187,7 @@ def test_what_is_being_compiled_is_not_dropped(make: Make, slow: threading.Event
     """Else it would be compiled twice."""
     programs = make(max_plans=1)
     first = _hold(programs, 1)
-    future = programs.make_executable(first, NO_BATCH)
+    future = programs.make_executable(first, NO_BATCH, WAITS)
     _hold(programs, 2)
     assert _hold(programs, 1) is first
     slow.set()
@@ -200,7 +206,7 @@ def test_a_compile_that_fails_keeps_no_plan(make: Make, monkeypatch: pytest.Monk
 
     monkeypatch.setitem(compiler.LOWERINGS, "add", fail)
     programs = make(max_plans=1)
-    future = programs.make_executable(_hold(programs, 1), NO_BATCH)
+    future = programs.make_executable(_hold(programs, 1), NO_BATCH, WAITS)
     newest = _hold(programs, 2)
     assert programs.num_held == 2
     released.set()
@@ -216,9 +222,9 @@ def test_a_dropped_plan_in_use_is_compiled_once(make: Make, slow: threading.Even
     first = _hold(programs, 1)
     _hold(programs, 2)
     assert not _holds(programs, first.plan.id)
-    future = programs.make_executable(first, NO_BATCH)
+    future = programs.make_executable(first, NO_BATCH, WAITS)
     again = _hold(programs, 1)
-    assert programs.make_executable(again, NO_BATCH) is future
+    assert programs.make_executable(again, NO_BATCH, WAITS) is future
     assert programs.find_source(encode_program(_program(1)), "highest") is again
     slow.set()
     future.result(60)
@@ -251,10 +257,10 @@ def test_the_whole_key_is_compared(make: Make, monkeypatch: pytest.MonkeyPatch) 
 def test_a_queue_that_is_full_refuses(make: Make, slow: threading.Event) -> None:
     """At its bound it takes one more, over it none; and nothing of the refused is left."""
     programs = make(workers=1, max_waiting=1)
-    futures = [programs.make_executable(_hold(programs, n), NO_BATCH) for n in range(2)]
+    futures = [programs.make_executable(_hold(programs, n), NO_BATCH, WAITS) for n in range(2)]
     refused = _hold(programs, 2)
     with pytest.raises(OverloadedError, match="`max_waiting_compiles` is 1"):
-        programs.make_executable(refused, NO_BATCH)
+        programs.make_executable(refused, NO_BATCH, WAITS)
     assert not refused.making
     slow.set()
     for future in futures:
@@ -274,7 +280,7 @@ def test_a_failure_reaches_all_and_is_not_kept(make: Make, monkeypatch: pytest.M
     held = _hold(programs, 1)
     with monkeypatch.context() as patch:
         patch.setitem(compiler.LOWERINGS, "add", fail)
-        futures = [programs.make_executable(held, NO_BATCH) for _ in range(3)]
+        futures = [programs.make_executable(held, NO_BATCH, WAITS) for _ in range(3)]
         released.set()
         for future in futures:
             with pytest.raises(ValueError, match="broken"):
@@ -324,6 +330,21 @@ def test_a_file_that_can_not_be_used_is_compiled_again(
     last = make(folder=folder)
     _make(last, _hold(last, 1))
     assert last.counts.loaded_from_disk == 1
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_nobody_waits_for_is_known(
+    make: Make, slow: threading.Event, watchdog: Watchdog, waits: bool
+) -> None:
+    """While it is made: once no call waits for it that has ever asked for it."""
+    gave_up = threading.Event()
+    programs = make(makings=Runs(1, 0.2, watchdog, gave_up.set))
+    held, gone = _hold(programs, 1), Deadline(60, lambda: False)
+    calls = [gone, Deadline(60, lambda: waits), Deadline(0)]
+    futures = [programs.make_executable(held, NO_BATCH, call) for call in calls]
+    assert gave_up.wait(1.0) != waits
+    slow.set()
+    assert len({id(future.result(60)) for future in futures}) == 1
 
 
 def test_threads_share_the_cache(make: Make) -> None:

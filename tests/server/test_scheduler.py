@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -187,3 +187,68 @@ def test_runs_share_the_memory_of_the_device(tmp_path: Path) -> None:
             waiting = stub.Compute.future(request, timeout=60)
             assert eventually(lambda: app.scheduler._memory.waiting == 1)
         np.testing.assert_array_equal(outputs(waiting.result())[0], wanted)
+
+
+class Embedded:
+    """A scheduler of an embedded server, in which one run has been abandoned."""
+
+    def __init__(self, watchdog: Watchdog) -> None:
+        self.gave_up = threading.Event()
+        settings = Settings(embedded=True, max_executions=3, max_abandoned_seconds=1.0)
+        self._scheduler = Scheduler(settings, 0, watchdog, self.gave_up.set)
+        self._waits = True
+        self.stack = ExitStack()
+
+    def run(self, *, waits: bool = True) -> ExitStack:
+        """A run that goes on until it is closed, whose caller waits or is to leave."""
+        block = self.stack.enter_context(ExitStack())
+        deadline = Deadline(60, lambda: waits or self._waits)
+        block.enter_context(self._scheduler.run(0, deadline, call()))
+        return block
+
+    def leave(self) -> None:
+        """The callers leave that are to."""
+        self._waits = False
+
+
+@pytest.fixture
+def embedded(watchdog: Watchdog) -> Iterator[Embedded]:
+    """One."""
+    made = Embedded(watchdog)
+    with made.stack:
+        yield made
+
+
+def test_an_embedded_server_ends_for_the_next_call(embedded: Embedded) -> None:
+    """However short, if it comes when an abandoned run has had its time, and not before."""
+    embedded.run(waits=False)
+    embedded.leave()
+    assert not embedded.gave_up.wait(0.5)
+    embedded.run().close()
+    assert not embedded.gave_up.wait(1.5)
+    embedded.run().close()
+    assert embedded.gave_up.wait(10)
+
+
+def test_an_embedded_server_ends_for_a_call_that_is_there(embedded: Embedded) -> None:
+    """When the abandoned run has had its time."""
+    embedded.run(waits=False)
+    embedded.leave()
+    assert not embedded.gave_up.wait(0.3)
+    embedded.run()
+    assert not embedded.gave_up.wait(0.4)
+    assert embedded.gave_up.wait(10)
+
+
+def test_an_embedded_server_does_not_end_for_a_later_call_what_began_before(
+    embedded: Embedded,
+) -> None:
+    """It would have to be computed again, and is no longer than others."""
+    older = embedded.run()
+    embedded.run(waits=False)
+    embedded.leave()
+    assert not embedded.gave_up.wait(0.3)
+    embedded.run()
+    assert not embedded.gave_up.wait(1.5)
+    older.close()
+    assert embedded.gave_up.wait(10)

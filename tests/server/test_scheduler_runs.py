@@ -103,6 +103,38 @@ def test_a_check_that_is_held_up_takes_no_time_from_a_run(
     assert runs.are_stuck == goes_on
 
 
+def test_nothing_is_given_up_that_is_in_nobodys_way(watchdog: Watchdog) -> None:
+    """It is asked with the moment from which the first was seen to be abandoned."""
+    gave_up, moments, wanted = threading.Event(), set(), False
+
+    def is_needed(since: float) -> bool:
+        moments.add(since)
+        return wanted
+
+    runs = Runs(2, 0.2, watchdog, gave_up.set, is_needed=is_needed)
+    start = time.monotonic()
+    with running(runs, Deadline(0), "p", "1"):
+        assert not gave_up.wait(0.5)
+        assert not moments
+        with running(runs, Deadline(0), "p", "2"):
+            assert eventually(lambda: len(moments) == 1)
+            assert start <= moments.pop() < start + 0.3
+            assert not gave_up.wait(0.3)
+            wanted = True
+            assert gave_up.wait(10)
+
+
+def test_older_runs_are_told_from_later_ones() -> None:
+    """Only those that a caller waits for."""
+    runs = Runs(2, 60.0, Watchdog(), lambda: None)
+    with running(runs, Deadline(60), "p", "1"):
+        moment = time.monotonic()
+        assert runs.has_older(moment)
+        assert not runs.has_older(moment - 60.0)
+    with running(runs, Deadline(0), "p", "2"):
+        assert not runs.has_older(time.monotonic())
+
+
 def test_it_gives_up_though_the_log_is_stuck(
     watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

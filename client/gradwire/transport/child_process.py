@@ -23,10 +23,15 @@ from gradwire.errors import UnavailableError
 from gradwire.transport import forks
 
 STARTUP_SECONDS = 60.0
+MAX_ABANDONED_SECONDS = 2.0
+"""How long a program whose call has ended may go on where the next call finds it. Nothing but
+the end of its process can stop it."""
 STOP_SECONDS = 5.0
 """After its stdin was closed, the process is given this time to end by itself."""
 
 _INSTALL = "Run: pip install 'gradwire[server]', or name a server that runs in GRADWIRE_TARGET"
+_OWN_DECISIONS = (0, 1)
+"""Exit codes of a server that was told to end, or is stuck in a program that no call waits for."""
 _TAIL_BYTES = 16 * 1024
 _TAIL_LINES = 20
 
@@ -76,6 +81,12 @@ class ServerProcess:
     def running(self) -> bool:
         """Whether it still runs."""
         return self._process.poll() is None
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether something has ended it that it did not decide itself."""
+        code = self._process.poll()
+        return code is not None and code not in _OWN_DECISIONS
 
     def has_died(self) -> bool:
         """Returns whether it ends within 0.5 s: its socket is closed just before."""
@@ -195,6 +206,7 @@ def _command(target: str) -> list[str]:
     command = [sys.executable, "-P", "-m", "gradwire_server", "--embedded", "--listen", target]
     # No call is waited for after the connection is closed.
     command += ["--metrics", "off", "--grace", "0"]
+    command += ["--max-abandoned-seconds", str(MAX_ABANDONED_SECONDS)]
     cache = os.environ.get("GRADWIRE_CACHE_DIR")
     return [*command, "--cache-dir", cache] if cache else command
 

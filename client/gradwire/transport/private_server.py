@@ -6,6 +6,7 @@ its owner, however that ends. This module starts and stops it.
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from gradwire.transport.connection import Connection, check_version
 from gradwire.transport.grpc import Channel
 from gradwire.transport.options import COMPUTE_SECONDS, check_options
 from gradwire.transport.retry import Failure
+
+_log = logging.getLogger(__name__)
 
 
 class PrivateTransport:
@@ -58,7 +61,11 @@ class PrivateTransport:
                 if server.running:
                     return self._running
                 channel.close()
+                _log.warning(
+                    "a private server has ended%s\nanother is started", server.last_words()
+                )
                 server.stop()
+                self._running = None
             server = ServerProcess(self._startup_timeout)
             self._running = server, Channel(server.target)
             return self._running
@@ -85,9 +92,10 @@ class PrivateTransport:
             return result
         if self._closed or not server.has_died():
             return result
-        # The call may be the cause, so it is tried on one more server only.
+        # The call may be the cause of a crash, so it is tried on one more server only.
         text = f"the private server has died{server.last_words()}"
-        return Failure(UnavailableError(text, call_id=call.id), retryable=call.attempts < 2)
+        retryable = call.attempts < 2 or not server.has_crashed
+        return Failure(UnavailableError(text, call_id=call.id), retryable=retryable)
 
 
 def local(

@@ -100,7 +100,10 @@ class Settings:
         max_abandoned_seconds: How long runs that take all places may go on when
             their callers have gone or their deadlines have passed. Nothing
             stops a run, so the server then ends with status 1, and its
-            supervisor starts another.
+            supervisor starts another. Of an embedded server, how long one such run
+            may go on that another call finds there. In a server that compiles
+            in-process the same holds for compiles that take all of its
+            compile_workers, while another program waits.
         max_waiting_executions: Computes in progress beside those that run; one
             more is refused before it is read. Enough for a burst, and fewer
             than `max_calls`, so that places are left for Prepares.

@@ -77,6 +77,25 @@ class Deadline:
         return future.result()
 
 
+class SharedDeadline(Deadline):
+    """The deadline of what several calls wait for: over when each of theirs is."""
+
+    __slots__ = ("_calls",)
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+        self._calls: tuple[Deadline, ...] = ()
+
+    def add(self, call: Deadline) -> None:
+        """Has one more call wait. Not to be called by two threads at the same time."""
+        self._calls = (*(other for other in self._calls if not other.is_over()), call)
+        self.at = max(other.at for other in self._calls)
+
+    def is_over(self) -> bool:
+        """Says whether no call waits any more."""
+        return all(call.is_over() for call in self._calls)
+
+
 def late(doing: str) -> DeadlineError:
     """Makes the error of a call that came too late."""
     return DeadlineError(f"the call's deadline passed while {doing}")

@@ -143,7 +143,7 @@ class Engine:
                 time or room to run it now.
         """
         with record.stage("validate"):
-            held = self._find(source, record)
+            held = self._find(source, deadline, record)
             plan = held.plan
             arrays, rows = read_inputs(inputs, plan)
             record.rows = rows
@@ -185,7 +185,7 @@ class Engine:
         record.non_finite = sum(non_finite)
         return Result(plan, outputs, non_finite)
 
-    def _find(self, source: str | Preparation, record: CallRecord) -> HeldPlan:
+    def _find(self, source: str | Preparation, deadline: Deadline, record: CallRecord) -> HeldPlan:
         """Returns the plan that a call runs; starts to make the batch sizes that it names."""
         if isinstance(source, str):
             held = self._plans.find(source)
@@ -194,7 +194,7 @@ class Engine:
         held = self._hold(source, record)
         if source.batch_sizes:
             for bucket in self._buckets(held.plan, source.batch_sizes):
-                self._plans.make_executable(held, bucket, record.caller)
+                self._plans.make_executable(held, bucket, deadline, record.caller)
         return held
 
     def _hold(self, wanted: Preparation, record: CallRecord) -> HeldPlan:
@@ -248,7 +248,8 @@ class Engine:
         """Has executables made and waits for them; they are made in any case."""
         with record.stage("compile"):
             futures = [
-                self._plans.make_executable(held, bucket, record.caller) for bucket in buckets
+                self._plans.make_executable(held, bucket, deadline, record.caller)
+                for bucket in buckets
             ]
             if all(future.done() for future in futures):
                 made = [future.result() for future in futures]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from weakref import WeakValueDictionary
@@ -22,7 +23,9 @@ from gradwire_server.runtime.executable import Executable, load_executable
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.compilers import Compile
+from gradwire_server.serving.deadline import Deadline, SharedDeadline
 from gradwire_server.serving.plan import Plan, executable_key, make_plan
+from gradwire_server.serving.scheduler import Run, Runs
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +54,14 @@ class Counts:
     compile_seconds: float = 0.0
 
 
+@dataclass(slots=True)
+class Making:
+    """An executable that is being made, and those who wait for it."""
+
+    future: Future[Executable]
+    deadline: SharedDeadline
+
+
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class HeldPlan:
     """A plan with what was made of it. A cache never has two of one plan.
@@ -66,7 +77,7 @@ class HeldPlan:
 
     plan: Plan
     executables: dict[int, Executable] = field(default_factory=dict)
-    making: dict[int, Future[Executable]] = field(default_factory=dict)
+    making: dict[int, Making] = field(default_factory=dict)
     compiled: set[int] = field(default_factory=set)
     sources: list[tuple[bytes, str]] = field(default_factory=list)
     bytes: int = 0
@@ -84,6 +95,7 @@ class PlanCache:
         max_plans: int,
         max_plan_bytes: int,
         note: Callable[[bytes, str, int], None] | None = None,
+        makings: Runs | None = None,
     ) -> None:
         """Makes an empty cache.
 
@@ -96,8 +108,10 @@ class PlanCache:
             max_plan_bytes: Bounds their memory, as estimated.
             note: Called with the bytes and precision of a program, and a
                 bucket, when the executable for it has been made ready.
+            makings: Where it is noted what is being made, if nothing can stop that.
         """
         self.counts = Counts()
+        self._makings = makings
         self._note = note
         self._workers = workers
         self._store = store
@@ -176,12 +190,15 @@ class PlanCache:
             self._evict(held)
             return held
 
-    def make_executable(self, held: HeldPlan, bucket: int, caller: str = "") -> Future[Executable]:
+    def make_executable(
+        self, held: HeldPlan, bucket: int, deadline: Deadline, caller: str = ""
+    ) -> Future[Executable]:
         """Starts to make an executable, unless it is there or on its way.
 
         Args:
             held: The plan.
             bucket: The rows of a batch, or ``NO_BATCH``.
+            deadline: Until when the call waits that asks for it.
             caller: Who asks for it; see ``CompilePool``.
 
         Raises:
@@ -195,14 +212,17 @@ class PlanCache:
                 return future
             making = held.making.get(bucket)
             if making is None:
-                making = Future()
+                making = Making(Future(), SharedDeadline())
                 self._workers.submit(partial(self._make, held, bucket, making), caller)
                 held.making[bucket] = making
-            return making
+            making.deadline.add(deadline)
+            return making.future
 
-    def _make(self, held: HeldPlan, bucket: int, future: Future[Executable]) -> None:
+    def _make(self, held: HeldPlan, bucket: int, making: Making) -> None:
+        future = making.future
         try:
-            executable, compiled = self._load_or_compile(held.plan, bucket)
+            with self._noted(held.plan, making):
+                executable, compiled = self._load_or_compile(held.plan, bucket)
         except Exception as error:  # noqa: BLE001 - it goes to all who wait
             with self._lock:
                 self.counts.failed += 1
@@ -227,6 +247,18 @@ class PlanCache:
         if self._note is not None and held.sources:
             source, precision = held.sources[0]
             self._note(source, precision, bucket)
+
+    @contextmanager
+    def _noted(self, plan: Plan, making: Making) -> Iterator[None]:
+        if self._makings is None:
+            yield
+            return
+        run = Run(making.deadline, plan.id)
+        self._makings.add(run)
+        try:
+            yield
+        finally:
+            self._makings.remove(run)
 
     def _load_or_compile(self, plan: Plan, bucket: int) -> tuple[Executable, bool]:
         """Returns the executable, and whether it had to be compiled."""

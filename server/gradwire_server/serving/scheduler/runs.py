@@ -1,7 +1,8 @@
 """Programs that run, and those among them whose callers have gone.
 
 Nothing can stop a program that runs: one that never ends keeps its place, and
-when all places are gone the process can run no other. Knows no gRPC.
+when all places are gone the process can run no other. The same holds for a compile in
+this process and its thread. Knows no gRPC.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ class Run:
 
     deadline: Deadline
     plan_id: str
-    call_id: str
+    call_id: str = ""
     caller: str = ""
     place: int = -1
+    started: float = 0.0
     abandoned_at: float | None = None
 
 
@@ -40,7 +42,7 @@ class Runs:
     """The runs of one server.
 
     Attributes:
-        are_stuck: Whether all places were taken by abandoned runs for too long.
+        are_stuck: Whether abandoned runs went on for too long, in so many places.
     """
 
     def __init__(
@@ -50,20 +52,28 @@ class Runs:
         watchdog: Watchdog,
         give_up: Callable[[], None],
         journal: RunJournal | None = None,
+        *,
+        is_needed: Callable[[float], bool] = lambda since: True,
+        doing: str = "runs",
     ) -> None:
         """Makes an empty list.
 
         Args:
-            places: How many runs there may be at once.
-            seconds: How long all of them may go on without their callers.
+            places: How many runs that go on without their callers are too many.
+            seconds: For how long they may.
             watchdog: Has the runs looked at while it runs.
             give_up: Called once, from its thread, when they have. It must be quick.
             journal: Where they are noted for the supervisor.
+            is_needed: Says whether anything needs them to end, given since when the first
+                of them has been abandoned. It is asked when they have had their time.
+            doing: What they do, for the log.
         """
         self._places = places
         self._seconds = seconds
         self._give_up = give_up
         self._journal = journal
+        self._is_needed = is_needed
+        self._doing = doing
         self.are_stuck = False
         self._lock = threading.Lock()
         self._runs: set[Run] = set()
@@ -76,8 +86,15 @@ class Runs:
         with self._lock:
             return sum(run.deadline.is_over() for run in self._runs)
 
+    def has_older(self, moment: float) -> bool:
+        """Says whether a run goes on that began before and that a caller waits for."""
+        with self._lock:
+            older = [run for run in self._runs if run.started <= moment]
+        return not all(run.deadline.is_over() for run in older)
+
     def add(self, run: Run) -> None:
         """Notes a run that begins."""
+        run.started = time.monotonic()
         if self._journal is not None:
             run.place = self._journal.enter(run.plan_id)
         with self._lock:
@@ -91,24 +108,28 @@ class Runs:
             self._journal.leave(run.place)
 
     def _check(self) -> None:
-        """Gives up if all places have been taken by abandoned runs for too long."""
-        if self.are_stuck or self._count_overdue() < self._places:
+        """Gives up if too many abandoned runs have gone on for too long, and are in the way."""
+        if self.are_stuck:
+            return
+        overdue = self._find_overdue()
+        if len(overdue) < self._places or not self._is_needed(min(overdue, default=0.0)):
             return
         self._log.write(
             logging.CRITICAL,
-            "all %d places are taken by programs that go on without their callers: this "
+            "%d places are taken by programs each of which still %s without a caller: this "
             "server ends, for nothing else can stop them",
-            self._places,
+            len(overdue),
+            self._doing,
         )
         self.are_stuck = True
         self._give_up()
 
-    def _count_overdue(self) -> int:
-        """Counts the runs that have been abandoned for too long, and logs new ones."""
+    def _find_overdue(self) -> list[float]:
+        """Returns since when those runs are abandoned that are for too long; logs new ones."""
         now = time.monotonic()  # when all of these still go on
         with self._lock:
             runs = list(self._runs)
-        overdue = 0
+        overdue = []
         for run in runs:
             if not run.deadline.is_over():
                 continue
@@ -116,9 +137,11 @@ class Runs:
                 run.abandoned_at = time.monotonic()  # this thread may have been held up since
                 self._log.write(
                     logging.WARNING,
-                    "the plan %s of the call %r still runs, without a caller that waits",
+                    "the plan %s of the call %r still %s, without a caller that waits",
                     run.plan_id,
                     run.call_id,
+                    self._doing,
                 )
-            overdue += now - run.abandoned_at >= self._seconds
+            if now - run.abandoned_at >= self._seconds:
+                overdue.append(run.abandoned_at)
         return overdue

@@ -44,7 +44,8 @@ class Scheduler:
             device_bytes: What programs that run together may need; 0 for no bound.
             watchdog: Has the runs looked at while it runs.
             give_up: Called once, from the watchdog's thread, when all places are taken for
-                too long by runs without callers. It must be quick.
+                too long by runs without callers, or one in a server that is embedded and
+                has another call. It must be quick.
             journal: Where runs are noted for the supervisor.
             suspects: The plans that are to run alone.
         """
@@ -55,8 +56,16 @@ class Scheduler:
             settings.max_wait_percent,
         )
         self._memory = Memory(device_bytes)
+        self._came_at = 0.0  # when the last call came that runs something
+        self._may_stay = settings.max_abandoned_seconds
+        # A private server is ended for the next call of its one caller, and not before.
         self._runs = Runs(
-            settings.max_executions, settings.max_abandoned_seconds, watchdog, give_up, journal
+            1 if settings.embedded else settings.max_executions,
+            settings.max_abandoned_seconds,
+            watchdog,
+            give_up,
+            journal,
+            is_needed=self._has_next if settings.embedded else lambda since: True,
         )
         self._isolation = Isolation(suspects)
         calls = settings.max_waiting_calls
@@ -125,6 +134,7 @@ class Scheduler:
                 too long.
             DeadlineError: on entering: the turn didn't come in time, or the caller has gone.
         """
+        self._came_at = time.monotonic()
         run = Run(deadline, record.plan_id, record.call_id, record.caller)
         return Turn(self, run, peak_bytes, record)
 
@@ -150,6 +160,18 @@ class Scheduler:
         self._isolation.leave(run.plan_id, entered, well=well)
         self._memory.give_back(peak_bytes)
         self._places.give_back(run.caller)
+
+    def _has_next(self, since: float) -> bool:
+        """Says whether a call is there, or was, since a run has been abandoned for too long.
+
+        One that runs since before that would have to be computed again, and is left alone.
+
+        Args:
+            since: When it was abandoned.
+        """
+        others = self._places.taken + self._places.waiting - self._runs.abandoned
+        was_there = self._came_at >= since + self._may_stay
+        return (others > 0 or was_there) and not self._runs.has_older(since)
 
     @contextmanager
     def wait_for_compile(self, deadline: Deadline) -> Iterator[None]:
