@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gradwire_server.process.exits import FAILED, WRONG_USAGE, refuse
+from gradwire_server.process.exits import DEVICE_LOST, FAILED, WRONG_USAGE, refuse
 from gradwire_server.start_error import StartError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _SPARE_SECONDS = 4.0
 """Longer than an end in good order takes beyond drain delay and grace, and shorter than the
 5 s that supervisors are told to grant."""
 
-_STUCK_GRACE_SECONDS = 1.0
+_FAILED_GRACE_SECONDS = 1.0
 _SIGNAL_SECONDS = 0.5
 """The longest time for which a signal may go unnoticed."""
 
@@ -118,13 +118,15 @@ def _serve(settings: Settings, supervision: Supervision | None) -> int:
     print(json.dumps({"listening": app.address, "metrics": app.metrics_url}), flush=True)
     _wait_for(stopping)
     # Runs that never end need no grace, and the calls that wait for them can be retried.
-    finished = app.stop(min(_STUCK_GRACE_SECONDS, settings.grace) if app.is_stuck else None)
+    has_failed = app.is_stuck or app.has_lost_device
+    finished = app.stop(min(_FAILED_GRACE_SECONDS, settings.grace) if has_failed else None)
     if settings.embedded:
         remove_socket_folder(settings.listen)
-    if not finished:
-        # A compile or a run can't be interrupted, and the interpreter can't end under it.
+    if app.has_lost_device or not finished:
+        # A compile or a run can't be interrupted, and the interpreter can't end under it;
+        # nor may a device that is lost be given back in good order.
         sys.stderr.flush()
-        os._exit(FAILED if app.is_stuck else 0)
+        os._exit(DEVICE_LOST if app.has_lost_device else FAILED if app.is_stuck else 0)
     return 0
 
 

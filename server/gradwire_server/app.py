@@ -34,6 +34,7 @@ from gradwire_server.runtime.store import open_store
 from gradwire_server.self_test import run_self_test
 from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.compilers import RESERVED, open_compilers
+from gradwire_server.serving.device_watch import DeviceWatch
 from gradwire_server.serving.engine import Engine
 from gradwire_server.serving.lifecycle import Lifecycle
 from gradwire_server.serving.plan_cache import PlanCache
@@ -115,8 +116,15 @@ class App:
         )
         quarantined = QuarantinedPlans(past.quarantined, past.quarantine_file)
         free_bytes = host_memory.free_bytes if device.platform == "cpu" else lambda: None
+        self._device = DeviceWatch(devices.DeviceProbe().works, end, journal)
         self._engine = Engine(
-            self.plans, self.scheduler, settings, device_bytes, quarantined, free_bytes
+            self.plans,
+            self.scheduler,
+            settings,
+            self._device,
+            device_bytes,
+            quarantined,
+            free_bytes,
         )
 
         # What is called over the network.
@@ -164,6 +172,11 @@ class App:
         """Whether it is to end because programs without callers are in the way of others."""
         return self.scheduler.is_stuck or (self._makings is not None and self._makings.are_stuck)
 
+    @property
+    def has_lost_device(self) -> bool:
+        """Whether it is to end because its device computes nothing any more."""
+        return self._device.is_lost
+
     def start(self, wanted: Callable[[], bool] = lambda: True) -> None:
         """Tests this installation, prepares recorded programs, then takes calls.
 
@@ -204,7 +217,7 @@ class App:
         """
         was_serving = self.lifecycle.leave_rotation()
         self._health.set_serving(False, SERVICE_NAME)
-        if was_serving:
+        if was_serving and not (self.is_stuck or self.has_lost_device):
             time.sleep(self.settings.drain_delay)
         idle = self._server.stop(self.settings.grace if grace is None else grace)
         self._compilers.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -47,3 +48,21 @@ def test_edited_sources_are_another_environment(monkeypatch: pytest.MonkeyPatch)
         assert edited(name) != before, name
     for name in ("app.py", "metrics.py", "engine.py", "settings.py"):
         assert edited(name) == before, name
+
+
+def test_a_device_that_works_is_told_from_one_that_is_lost() -> None:
+    """One that is full computes again later."""
+    probe = devices.DeviceProbe()
+    assert probe.works()
+
+    def fail_with(text: str) -> bool:
+        def call(*arguments: Any) -> Any:
+            raise jax.errors.JaxRuntimeError(text)
+
+        probe._add_one = call
+        return probe.works()
+
+    assert not fail_with("INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access")
+    assert fail_with("RESOURCE_EXHAUSTED: Out of memory allocating 4 bytes.")
+    probe._add_one = lambda x: x
+    assert not probe.works()

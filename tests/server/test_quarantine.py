@@ -12,6 +12,7 @@ import pytest
 
 from gradwire_server.process import quarantine as module
 from gradwire_server.process.background_log import BackgroundLog
+from gradwire_server.process.exits import DEVICE_LOST
 from gradwire_server.process.quarantine import CRASHES, Entry, Quarantine, QuarantinedPlans
 from server_process import eventually
 
@@ -64,6 +65,23 @@ def test_plans_that_overstayed_are_quarantined() -> None:
         "a": "max_run_seconds", "b": "max_run_seconds",
     }  # fmt: skip
     assert quarantine.suspects == ()
+
+
+def test_a_lost_device_convicts_a_plan_that_was_alone_twice() -> None:
+    """Once it may have failed by itself; all that ran are suspects."""
+    quarantine = make()
+    for running in ["a", "b"], ["a"], ["b"], ["a", "b"]:
+        suspects = quarantine.suspects
+        if len(running) > 1 or running[0] not in suspects:
+            assert not quarantine.note_death(DEVICE_LOST, running, [])
+            assert quarantine.suspects == tuple(running)
+        else:
+            assert quarantine.note_death(DEVICE_LOST, running, [])
+            assert quarantine.suspects == ()
+    assert {plan: e.reason for plan, e in quarantine.plans().items()} == {
+        "a": "the device was lost, twice",
+    }  # fmt: skip
+    assert not quarantine.note_death(DEVICE_LOST, [], [])
 
 
 def test_suspects_are_those_of_the_last_death() -> None:

@@ -74,6 +74,15 @@ def test_it_can_be_emptied(journal: RunJournal) -> None:
     server.close()
 
 
+def test_it_can_be_kept_as_it_is(journal: RunJournal) -> None:
+    """Whatever ends or begins after that."""
+    first = journal.enter(A)
+    journal.freeze()
+    journal.leave(first)
+    journal.leave(journal.enter(B))
+    assert plans(journal) == [A]
+
+
 SERVER = """
 import sys, time
 from gradwire_server.process.run_journal import RunJournal

@@ -7,6 +7,8 @@ import sys
 
 FAILED = 1
 WRONG_USAGE = 2
+DEVICE_LOST = 3
+"""Of a server, not of the command: the next one can use the device."""
 
 
 def refuse(message: str, code: int = FAILED) -> int:
@@ -17,4 +19,6 @@ def refuse(message: str, code: int = FAILED) -> int:
 
 def describe_exit(code: int) -> str:
     """Returns how a process ended, by its exit code: minus the signal that ended it."""
-    return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+    if code < 0:
+        return signal.Signals(-code).name
+    return f"exit status {code}" + (", its device was lost" if code == DEVICE_LOST else "")

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from gradwire_server.process.background_log import BackgroundLog
+from gradwire_server.process.exits import DEVICE_LOST
 
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 """How a program can end a process. SIGKILL is not among them: an operator sends it, or the
@@ -85,7 +86,7 @@ class Quarantine:
         Returns:
             Whether a plan was quarantined for it.
         """
-        self.suspects = ()
+        suspects, self.suspects = self.suspects, ()
         plans = tuple(dict.fromkeys(running))
         if overstaying:
             for plan in dict.fromkeys(overstaying):
@@ -94,7 +95,11 @@ class Quarantine:
         if len(plans) == 1 and -code in CRASHES and not may_have_compiled:
             self.add(plans[0], signal.Signals(-code).name)
             return True
-        if code < 0:
+        if code == DEVICE_LOST and len(plans) == 1 and plans[0] in suspects:
+            # A device can fail by itself, so one such death convicts nobody.
+            self.add(plans[0], "the device was lost, twice")
+            return True
+        if code < 0 or code == DEVICE_LOST:
             self.suspects = plans
         return False
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 _START_BYTES = 8
 _ID_BYTES = 32
+_NO_PLACE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,12 @@ class RunJournal:
         self._starts = view[: slots * _START_BYTES].cast("d")
         self._ids = view[slots * _START_BYTES :]
         self._free = list(range(slots))
+        self._is_frozen = False
 
     def enter(self, plan_id: str) -> int:
         """Notes a run that begins; returns its place. Thread-safe."""
+        if self._is_frozen:
+            return _NO_PLACE
         place = self._free.pop()
         self._ids[self._at(place)] = plan_id.encode()[:_ID_BYTES].ljust(_ID_BYTES, b"\0")
         self._starts[place] = time.monotonic()
@@ -53,6 +57,8 @@ class RunJournal:
 
     def leave(self, place: int) -> None:
         """Removes a run that has ended. Thread-safe."""
+        if self._is_frozen:
+            return
         self._starts[place] = 0.0
         self._free.append(place)
 
@@ -64,6 +70,10 @@ class RunJournal:
             if started and self._starts[place] == started:  # else it has just ended
                 found.append(Running(started, plan_id))
         return found
+
+    def freeze(self) -> None:
+        """Keeps it as it is, for the supervisor to see what ran when this server failed."""
+        self._is_frozen = True
 
     def clear(self) -> None:
         """Removes all runs, before another server uses it."""

@@ -16,9 +16,10 @@ import numpy as np
 
 import gradwire.ir
 import gradwire_server
+from gradwire.errors import OutOfMemoryError
 from gradwire.opset import OPSET_VERSION
 from gradwire_server.config.settings import ANY
-from gradwire_server.jax_setup import DeviceError, set_up_jax
+from gradwire_server.jax_setup import DeviceError, set_up_jax, translated
 from gradwire_server.runtime import host_memory
 
 
@@ -39,6 +40,23 @@ class DeviceInfo:
     kind: str
     memory_bytes: int
     used_bytes: int
+
+
+class DeviceProbe:
+    """A small computation, compiled in advance, that fails on a device that is lost."""
+
+    def __init__(self) -> None:
+        """Compiles it."""
+        set_up_jax()
+        with jax.default_device(jax.local_devices()[0]):
+            self._add_one = jax.jit(lambda x: x + 1).lower(np.float32(0)).compile()
+
+    def works(self) -> bool:
+        """Returns whether the device computes; one that is full may."""
+        try:
+            return float(np.asarray(self._add_one(np.float32(1)))) == 2.0
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            return isinstance(translated(error, "testing"), OutOfMemoryError)
 
 
 def set_up_device(platform: str) -> DeviceInfo:

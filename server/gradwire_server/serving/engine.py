@@ -10,7 +10,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from gradwire.errors import InvalidProgramError, OverloadedError, QuarantinedError, Reason
+from gradwire.errors import (
+    GradwireError,
+    InvalidProgramError,
+    OverloadedError,
+    QuarantinedError,
+    Reason,
+)
 from gradwire.tensors import Array
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import Settings
@@ -24,6 +30,7 @@ from gradwire_server.serving import batching
 from gradwire_server.serving.batching import BatchLimits
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.deadline import Deadline, StillRunning
+from gradwire_server.serving.device_watch import DeviceWatch
 from gradwire_server.serving.inputs import read_inputs
 from gradwire_server.serving.plan import Plan
 from gradwire_server.serving.plan_cache import HeldPlan, PlanCache
@@ -81,6 +88,7 @@ class Engine:
         plans: PlanCache,
         scheduler: Scheduler,
         settings: Settings,
+        device: DeviceWatch,
         device_bytes: int,
         quarantined: QuarantinedPlans | None = None,
         free_bytes: Callable[[], int | None] = lambda: None,
@@ -91,12 +99,14 @@ class Engine:
             plans: The plans.
             scheduler: Decides when programs run.
             settings: Bounds on programs, runs and replies.
+            device: Says whether an error means that the device is lost.
             device_bytes: The device memory that one run may need; 0 for no bound.
             quarantined: The plans that have brought a server down; None for none.
             free_bytes: Returns the free memory of the device where that is the host.
         """
         self._plans = plans
         self._scheduler = scheduler
+        self._device = device
         self._limits = BatchLimits(
             settings.max_batch_rows, settings.max_message_bytes, device_bytes, settings.program
         )
@@ -178,7 +188,13 @@ class Engine:
         batching.check_memory(executable.cost, self._limits)
         with self._scheduler.run(executable.cost.peak_bytes, deadline, record):
             batching.check_free_memory(executable.cost, self._free_bytes)
-            padded = executable(inputs)
+            try:
+                padded = executable(inputs)
+            except GradwireError:
+                raise
+            except Exception as error:
+                self._device.check(error)
+                raise
         with record.stage("execute"):
             outputs = batching.cut(padded, rows)
             non_finite = [batching.count_non_finite(output) for output in outputs]
@@ -251,11 +267,17 @@ class Engine:
                 self._plans.make_executable(held, bucket, deadline, record.caller)
                 for bucket in buckets
             ]
-            if all(future.done() for future in futures):
-                made = [future.result() for future in futures]
-            else:
-                with self._scheduler.wait_for_compile(deadline):
-                    made = _wait_for_all(futures, deadline, max_wait)
+            try:
+                if all(future.done() for future in futures):
+                    made = [future.result() for future in futures]
+                else:
+                    with self._scheduler.wait_for_compile(deadline):
+                        made = _wait_for_all(futures, deadline, max_wait)
+            except (GradwireError, StillRunning):
+                raise
+            except Exception as error:  # it may come from loading
+                self._device.check(error)
+                raise
         for executable in made:
             batching.check_memory(executable.cost, self._limits)
         return made
