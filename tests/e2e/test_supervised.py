@@ -292,7 +292,7 @@ def test_a_server_whose_device_is_lost_is_replaced(
         command.wait_for(server_restarts=3, plans_suspected=0, plans_quarantined=1)
         command.process.send_signal(signal.SIGTERM)
         _, log = command.process.communicate(timeout=PATIENCE)
-    assert log.count("the server has ended: exit status 3, its device was lost") == 3
+    assert log.count("the server has ended: exit status 75, its device was lost") == 3
     assert log.count("the device computes nothing any more") == 3
 
 

@@ -7,7 +7,7 @@ import sys
 
 FAILED = 1
 WRONG_USAGE = 2
-DEVICE_LOST = 3
+DEVICE_LOST = 75
 """Of a server, not of the command: the next one can use the device."""
 
 
