@@ -78,7 +78,7 @@ class SupervisedCommand:
         server = self.server()
         return [] if server is None else children_of(server)
 
-    def quarantined(self) -> dict[str, object]:
+    def quarantined(self) -> dict[str, tuple[float, str]]:
         """The plans that are kept in quarantine, and why."""
         file = self._cache / "quarantine" / "plans.json"
         return dict(json.loads(file.read_text())) if file.exists() else {}

@@ -38,6 +38,7 @@ from gradwire_server.serving.device_watch import DeviceWatch
 from gradwire_server.serving.engine import Engine
 from gradwire_server.serving.lifecycle import Lifecycle
 from gradwire_server.serving.plan_cache import PlanCache
+from gradwire_server.serving.refusals import Refusals
 from gradwire_server.serving.scheduler import Runs, Scheduler
 from gradwire_server.warmup import open_recorder, prepare_records, read_records
 
@@ -102,6 +103,10 @@ class App:
             traces=not settings.compiles_apart,
         )
         self._makings = None if settings.compiles_apart else self._watch_makings(end)
+        quarantined = QuarantinedPlans(
+            past.quarantined, past.quarantine_file, settings.quarantine_seconds
+        )
+        refusals = Refusals(quarantined, settings.limits())
         self.plans = PlanCache(
             self.compile_pool,
             store,
@@ -110,11 +115,11 @@ class App:
             max_plan_bytes=settings.max_plan_bytes,
             note=program_recorder.add if program_recorder else None,
             makings=self._makings,
+            refusals=refusals,
         )
         self.scheduler = Scheduler(
             settings, device_bytes, self._watchdog, end, journal, past.suspects
         )
-        quarantined = QuarantinedPlans(past.quarantined, past.quarantine_file)
         free_bytes = host_memory.free_bytes if device.platform == "cpu" else lambda: None
         self._device = DeviceWatch(devices.DeviceProbe().works, end, journal)
         self._engine = Engine(
@@ -123,7 +128,7 @@ class App:
             settings,
             self._device,
             device_bytes,
-            quarantined,
+            refusals,
             free_bytes,
         )
 

@@ -50,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"gradwire-server {NAME}",
         description="Shows the plans that are refused because they ended a server or ran for "
-        "too long, or lifts one. A server that runs notices within a second.",
+        "too long, and the compiles that passed a bound or ended compilers, or lifts one. A "
+        "server that runs notices within a second.",
         allow_abbrev=False,
     )
     action = parser.add_mutually_exclusive_group(required=True)
@@ -59,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print one line for each plan: its id, the seconds left, and the reason",
     )
-    action.add_argument("--lift", metavar="PLAN_ID", help="refuse this plan no longer")
+    action.add_argument(
+        "--lift", metavar="PLAN_ID", help="refuse this plan and its compiles no longer"
+    )
     parser.add_argument(
         "--cache-dir",
         metavar="X",

@@ -248,54 +248,6 @@ def test_one_of_two_that_ran_is_not_refused(tmp_path: Path) -> None:
             assert connection.prepare(encode_program(endless(0.25))).id  # no QuarantinedError
 
 
-LOST = """
-import os
-if "GRADWIRE_SUPERVISION" in os.environ:
-    import jax
-    from gradwire_server.runtime import devices, executable
-
-    run, works = executable.Executable.__call__, devices.DeviceProbe.works
-    left, lost = os.environ["LOSSES"], False
-
-    def fail(self, arguments):
-        global lost
-        is_of_the_test = arguments[0].tolist() == [0.5, -1.0, 2.0]
-        if is_of_the_test and os.path.exists(left) and os.path.getsize(left):
-            lost = True
-            os.truncate(left, os.path.getsize(left) - 1)
-        if lost:
-            raise jax.errors.JaxRuntimeError("INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS")
-        return run(self, arguments)
-
-    executable.Executable.__call__ = fail
-    devices.DeviceProbe.works = lambda self: works(self) and not lost
-"""
-"""Makes servers lose their device: in the next run, as often as a file has bytes."""
-
-
-def test_a_server_whose_device_is_lost_is_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The call that met it is sent to the next; if that is lost by the same plan, it is refused."""
-    (tmp_path / "sitecustomize.py").write_text(LOST)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setenv("LOSSES", str(tmp_path / "losses"))
-    with supervised(tmp_path) as command, gw.connect(command.target, timeout=PATIENCE) as called:
-        check(called)
-        (tmp_path / "losses").write_bytes(b"1")
-        check(called)
-        command.wait_for(server_restarts=1, plans_suspected=0, plans_quarantined=0)
-        (tmp_path / "losses").write_bytes(b"22")
-        with pytest.raises(gw.QuarantinedError, match="the device was lost, twice"):
-            check(called)
-        check(called, "cos")
-        command.wait_for(server_restarts=3, plans_suspected=0, plans_quarantined=1)
-        command.process.send_signal(signal.SIGTERM)
-        _, log = command.process.communicate(timeout=PATIENCE)
-    assert log.count("the server has ended: exit status 75, its device was lost") == 3
-    assert log.count("the device computes nothing any more") == 3
-
-
 def test_a_service_manager_may_signal_all_processes(tmp_path: Path) -> None:
     """As systemd does: the server ends in good order all the same, with status 0."""
     with supervised(tmp_path, "--drain-delay", "2") as command:

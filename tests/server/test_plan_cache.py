@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradwire.errors import OverloadedError, PlanNotFoundError
+from gradwire.errors import LimitExceededError, OverloadedError, PlanNotFoundError
 from gradwire.ir import Program, encode_program
 from gradwire_server.compiler import compile as compiler
 from gradwire_server.process.watchdog import Watchdog
@@ -330,6 +330,28 @@ def test_a_file_that_can_not_be_used_is_compiled_again(
     last = make(folder=folder)
     _make(last, _hold(last, 1))
     assert last.counts.loaded_from_disk == 1
+
+
+def test_what_passed_a_bound_is_not_compiled_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is of the same kind, and another program is compiled."""
+    compiled = []
+
+    def fail(*operands: Any) -> Any:
+        compiled.append(1)
+        values = {"limit": "max_compile_seconds", "allowed": "1", "got": "more"}
+        raise LimitExceededError("it took longer", metadata=values)
+
+    programs = make()
+    with monkeypatch.context() as patch:
+        patch.setitem(compiler.LOWERINGS, "add", fail)
+        for _ in range(2):
+            with pytest.raises(LimitExceededError) as caught:
+                _make(programs, _hold(programs, 1))
+            assert caught.value.metadata["limit"] == "max_compile_seconds"
+    assert compiled == [1]
+    assert _make(programs, _hold(programs, 2)) is not None
 
 
 @pytest.mark.parametrize("waits", [True, False])

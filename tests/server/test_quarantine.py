@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -175,6 +180,48 @@ def test_supervisors_share_a_file(tmp_path: Path) -> None:
     other.add("b", "SIGBUS")
     one.add("c", "SIGSEGV")
     assert set(one.plans()) == set(other.plans()) == {"a", "b", "c"}
+
+
+WRITER = """
+import logging, sys
+from pathlib import Path
+from gradwire_server.process.background_log import BackgroundLog
+from gradwire_server.process.quarantine import Quarantine
+quarantine = Quarantine(Path(sys.argv[1]), 600.0, BackgroundLog(logging.getLogger("test")))
+for number in range(100):
+    quarantine.add(f"{sys.argv[2]}{number}", "SIGSEGV")
+"""
+
+
+def test_processes_that_write_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    """Nor do the threads of one."""
+    words = [sys.executable, "-c", WRITER, str(tmp_path)]
+    processes = [subprocess.Popen([*words, name]) for name in "ab"]
+    quarantines = [make(tmp_path), make(tmp_path)]
+
+    def write(number: int) -> None:
+        for entry in range(100):
+            quarantines[number].add(f"{number}-{entry}", "SIGSEGV")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, range(2)))
+    assert [process.wait(60) for process in processes] == [0, 0]
+    assert len(make(tmp_path).plans()) == 400
+    assert [path.name for path in tmp_path.iterdir()] == ["plans.json"]
+
+
+def test_one_that_hangs_with_the_file_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while it is written all the same."""
+    monkeypatch.setattr(module, "_LOCK_SECONDS", 0.2)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    start = time.monotonic()
+    make(tmp_path).add("a", "SIGSEGV")
+    assert 0.2 <= time.monotonic() - start < 10.0
+    os.close(folder)
+    assert list(make(tmp_path).plans()) == ["a"]
 
 
 def test_a_disk_that_takes_nothing_loses_nothing(

@@ -43,7 +43,8 @@ def test_it_is_taken_out_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_as_many_plans_as_are_kept_fit_into_a_variable() -> None:
     """Linux takes 128 KiB of each."""
-    entries = {f"{number:032x}": Entry(1.7e9 + 1 / 3, "max_run_seconds") for number in range(1024)}
+    names = [f"{number:032x}/compile-{2**16}" for number in range(1024)]
+    entries = dict.fromkeys(names, Entry(1.7e9 + 1 / 3, f"max_compile_bytes={2**40}"))
     suspects = tuple(f"{number:032x}" for number in range(256))
     written = write_supervision(Supervision(7, 10**6, suspects, entries, "/" + "x" * 4095))
     assert len(f"{VARIABLE}={written[VARIABLE]}") < 2**17

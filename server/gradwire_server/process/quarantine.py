@@ -3,17 +3,21 @@
 A run can't be stopped and may end the process, with all that runs beside it. Every plan
 that was running at a death is a suspect, and runs alone until one of its runs has ended
 well. Only a plan that was alone, at a death that a program can cause, is quarantined.
+The same file holds compiles that brought compilers down, as names that begin with their
+plan's id and a slash: only the server knows of those.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -26,7 +30,11 @@ CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFP
 system when memory runs short, whichever process took it."""
 
 _MAX_ENTRIES = 1024
+_MAX_REASON = 40
 _LOOK_SECONDS = 1.0
+_LOCK_SECONDS = 1.0
+"""Who holds the file for longer hangs: then it is written all the same."""
+_PART = "/"
 
 
 class Entry(NamedTuple):
@@ -39,8 +47,9 @@ class Entry(NamedTuple):
 class Quarantine:
     """The quarantined plans, in a file if there is a folder for it.
 
-    Others may change the file: supervisors with the same folder, and the command that
-    lifts a plan. So it is read again before each use.
+    Others may change the file: servers and supervisors with the same folder, and the
+    command that lifts a plan. So it is read again before each use, and written by one at a
+    time.
 
     Attributes:
         suspects: The plans that ran when the last server died.
@@ -108,17 +117,35 @@ class Quarantine:
         self._log.write(
             logging.ERROR, "the plan %s is quarantined for %g s: %s", plan, self._seconds, reason
         )
-        self._read()
-        self._entries[plan] = Entry(time.time() + self._seconds, reason)
-        self._write()
+        if self._path is not None:
+            with contextlib.suppress(OSError):  # writing will say so
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._alone():
+            self._read()
+            self._entries[plan] = Entry(time.time() + self._seconds, reason[:_MAX_REASON])
+            self._write()
 
     def lift(self, plan: str) -> bool:
-        """Takes a plan out; returns whether it was in."""
-        self._read()
-        found = self._entries.pop(plan, None) is not None
-        if found:
-            self._write()
-        return found
+        """Takes a plan out, and its compiles; returns whether any was in."""
+        with self._alone():
+            self._read()
+            found = [n for n in self._entries if n == plan or n.startswith(plan + _PART)]
+            for name in found:
+                del self._entries[name]
+            if found:
+                self._write()
+        return bool(found)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keeps others from changing the file, for the time of the block."""
+        with contextlib.ExitStack() as stack:
+            if self._path is not None:
+                with contextlib.suppress(OSError):
+                    folder = os.open(self._path.parent, os.O_RDONLY)
+                    stack.callback(os.close, folder)
+                    _lock(folder)
+            yield
 
     def _read(self) -> None:
         """Takes over what the file holds, and drops what has expired."""
@@ -140,9 +167,8 @@ class Quarantine:
         self._entries = dict(kept)
         if self._path is None:
             return
-        draft = self._path.with_suffix(f".{os.getpid()}")
+        draft = self._path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft.write_text(json.dumps(self._entries), encoding="utf-8")
             draft.replace(self._path)
             self.file = self._path
@@ -152,26 +178,42 @@ class Quarantine:
 
 
 class QuarantinedPlans:
-    """The plans that a server refuses: those that its supervisor names, until they are lifted."""
+    """What a server refuses: what its supervisor names and what it adds, until it is lifted."""
 
     def __init__(
-        self, entries: Mapping[str, Entry] = MappingProxyType({}), file: str | None = None
+        self,
+        entries: Mapping[str, Entry] = MappingProxyType({}),
+        file: str | None = None,
+        seconds: float = 600.0,
     ) -> None:
         """Refuses these plans.
 
         Args:
             entries: The plans.
             file: Where they are on disk. One that is no longer there has been lifted.
+            seconds: For how long is refused what is added.
         """
         self._entries = dict(entries)
         self._path = None if file is None else Path(file)
+        self._seconds = seconds
+        log = BackgroundLog(logging.getLogger(__name__))
+        self._added = Quarantine(None if file is None else Path(file).parent, seconds, log)
         self._lock = threading.Lock()
         self._looked_at = time.monotonic()
 
     def __len__(self) -> int:
-        """Returns how many are refused now."""
+        """Returns how many plans are refused now, those left out of which only compiles are."""
         now = time.time()
-        return sum(entry.until > now for entry in list(self._entries.values()))
+        entries = list(self._entries.items())
+        return sum(entry.until > now for name, entry in entries if _PART not in name)
+
+    def add(self, name: str, reason: str) -> None:
+        """Refuses a plan, or a compile of one, from now on. Thread-safe."""
+        with self._lock:
+            self._added.add(name, reason)
+            self._entries[name] = Entry(time.time() + self._seconds, reason[:_MAX_REASON])
+            while len(self._entries) > _MAX_ENTRIES:
+                del self._entries[min(self._entries, key=lambda name: self._entries[name].until)]
 
     def find(self, plan: str) -> Entry | None:
         """Returns the entry of a plan that is refused now. Thread-safe.
@@ -194,7 +236,27 @@ class QuarantinedPlans:
             kept = _load(self._path)
         except (OSError, ValueError):
             return  # it says nothing of any plan
+        if self._added.file is None:
+            return  # it lacks what could not be written
         self._entries = {plan: entry for plan, entry in self._entries.items() if plan in kept}
+
+
+def _lock(folder: int) -> None:
+    """Locks a folder until its descriptor is closed, or waits for that in vain.
+
+    Raises:
+        OSError: the file system knows no locks.
+    """
+    end = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _load(path: Path) -> dict[str, Entry]:

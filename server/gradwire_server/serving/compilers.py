@@ -6,7 +6,6 @@ is kept ready, so that the next program finds a compiler whatever became of the 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -32,7 +31,6 @@ from gradwire_server.serving.compiler_process import (
     GoneError,
     NotStartedError,
 )
-from gradwire_server.serving.refused_programs import RefusedPrograms
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +84,6 @@ def open_compilers(settings: Settings) -> Compilers:
         count,
         settings.max_compile_seconds,
         settings.max_compile_bytes,
-        settings.quarantine_seconds,
     )
 
 
@@ -125,23 +122,18 @@ class CompilerProcesses:
         counts: What became of them so far.
     """
 
-    def __init__(
-        self, count: int, max_seconds: float, max_bytes: int, quarantine_seconds: float
-    ) -> None:
+    def __init__(self, count: int, max_seconds: float, max_bytes: int) -> None:
         """Starts the first of them.
 
         Args:
             count: How many there are at most: one more than compile at the same time.
             max_seconds: How long one program may take.
             max_bytes: The memory that a compiler may take, JAX included.
-            quarantine_seconds: For how long a program is refused that has brought
-                compilers down, or passed a bound.
         """
         self.counts = Counts()
         self._max_count = count
         self._max_seconds = max_seconds
         self._max_bytes = max_bytes
-        self._refusals = RefusedPrograms(quarantine_seconds)
         self._changed = threading.Condition()
         self._all: set[CompilerProcess] = set()
         self._idle: list[CompilerProcess] = []
@@ -163,21 +155,15 @@ class CompilerProcesses:
 
         Raises:
             LimitExceededError: it took too long, or too much memory.
-            QuarantinedError: it has brought two compilers down, now or lately.
+            QuarantinedError: it has brought two compilers down.
             UnavailableError: compilers don't start, or the server ends.
             Exception: what the compiler says.
         """
         data = write_request(CompileRequest(program, precision, bucket, tuple(choices)))
-        name = hashlib.sha256(data).digest()
-        self._refusals.check(name)
         started = True
         for _ in range(_TRIES):
             try:
                 return self._ask_one_that_is_there(data)
-            except LimitExceededError as error:
-                if error.metadata.get("limit", "").startswith("max_compile_"):
-                    self._refusals.add(name, error)
-                raise
             except (DiedError, GoneError, NotStartedError) as death:
                 cause = str(death)
                 started = started and isinstance(death, DiedError)
@@ -185,13 +171,11 @@ class CompilerProcesses:
                 _log.warning("a compiler has died while it %s: %s", doing, cause)
         if not started:  # the program was not the cause
             raise UnavailableError(f"the server can't start a compiler: {cause}")
-        refusal = QuarantinedError(
+        raise QuarantinedError(
             f"compiling the program brought {_TRIES} compilers down ({cause}); it is refused for "
-            f"{self._refusals.seconds:g} s",
+            "a time",
             metadata={"cause": cause},
         )
-        self._refusals.add(name, refusal)
-        raise refusal
 
     def keep_spare(self) -> None:
         """Keeps one more ready than compile, from now on.

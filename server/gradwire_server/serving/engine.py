@@ -14,14 +14,12 @@ from gradwire.errors import (
     GradwireError,
     InvalidProgramError,
     OverloadedError,
-    QuarantinedError,
     Reason,
 )
 from gradwire.tensors import Array
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import Settings
 from gradwire_server.planner.plan import plan_program
-from gradwire_server.process.quarantine import QuarantinedPlans
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.program.exceeded import exceeded
 from gradwire_server.program.verify import read_program
@@ -34,6 +32,7 @@ from gradwire_server.serving.device_watch import DeviceWatch
 from gradwire_server.serving.inputs import read_inputs
 from gradwire_server.serving.plan import Plan
 from gradwire_server.serving.plan_cache import HeldPlan, PlanCache
+from gradwire_server.serving.refusals import Refusals
 from gradwire_server.serving.scheduler import Scheduler
 
 
@@ -90,7 +89,7 @@ class Engine:
         settings: Settings,
         device: DeviceWatch,
         device_bytes: int,
-        quarantined: QuarantinedPlans | None = None,
+        refusals: Refusals,
         free_bytes: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Makes an engine.
@@ -101,7 +100,7 @@ class Engine:
             settings: Bounds on programs, runs and replies.
             device: Says whether an error means that the device is lost.
             device_bytes: The device memory that one run may need; 0 for no bound.
-            quarantined: The plans that have brought a server down; None for none.
+            refusals: The plans that have brought a server down.
             free_bytes: Returns the free memory of the device where that is the host.
         """
         self._plans = plans
@@ -112,7 +111,7 @@ class Engine:
         )
         self._max_batch_sizes = settings.max_batch_sizes
         self._free_bytes = free_bytes
-        self._quarantined = QuarantinedPlans() if quarantined is None else quarantined
+        self._refusals = refusals
 
     def prepare(self, wanted: Preparation, deadline: Deadline, record: CallRecord) -> Prepared:
         """Checks a program and has it compiled.
@@ -227,13 +226,7 @@ class Engine:
         """Notes the plan of a call, unless it is quarantined."""
         record.plan_id = plan.id
         record.operator = plan.planned.operator
-        entry = self._quarantined.find(plan.id)
-        if entry is not None:
-            raise QuarantinedError(
-                f"the program has brought this server down ({entry.reason}); it is refused for "
-                f"another {entry.until - time.time():.0f} s",
-                metadata={"cause": entry.reason},
-            )
+        self._refusals.check_plan(plan.id)
 
     def _buckets(self, plan: Plan, sizes: Sequence[int]) -> list[int]:
         """Returns the buckets to compile for the batch sizes that a caller names."""

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from weakref import WeakValueDictionary
 
-from gradwire.errors import PlanNotFoundError
+from gradwire.errors import GradwireError, PlanNotFoundError
 from gradwire_server.planner.plan import PlannedProgram
+from gradwire_server.process.quarantine import QuarantinedPlans
 from gradwire_server.runtime.devices import environment
 from gradwire_server.runtime.executable import Executable, load_executable
 from gradwire_server.runtime.store import Store
@@ -25,6 +26,7 @@ from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.compilers import Compile
 from gradwire_server.serving.deadline import Deadline, SharedDeadline
 from gradwire_server.serving.plan import Plan, executable_key, make_plan
+from gradwire_server.serving.refusals import Refusals
 from gradwire_server.serving.scheduler import Run, Runs
 
 _log = logging.getLogger(__name__)
@@ -96,6 +98,7 @@ class PlanCache:
         max_plan_bytes: int,
         note: Callable[[bytes, str, int], None] | None = None,
         makings: Runs | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         """Makes an empty cache.
 
@@ -109,9 +112,11 @@ class PlanCache:
             note: Called with the bytes and precision of a program, and a
                 bucket, when the executable for it has been made ready.
             makings: Where it is noted what is being made, if nothing can stop that.
+            refusals: Compiles that are refused for a time; None for none.
         """
         self.counts = Counts()
         self._makings = makings
+        self._refusals = Refusals(QuarantinedPlans()) if refusals is None else refusals
         self._note = note
         self._workers = workers
         self._store = store
@@ -269,7 +274,12 @@ class PlanCache:
             except Exception:  # noqa: BLE001 - whatever it is, compiling mends it
                 _log.exception("plan %s can't be loaded and is compiled again", plan.id)
                 self._store.remove(key)
-        data = self._compile(plan.program, plan.precision, bucket, plan.choices)
+        self._refusals.check_compile(plan.id, bucket)
+        try:
+            data = self._compile(plan.program, plan.precision, bucket, plan.choices)
+        except GradwireError as error:
+            self._refusals.note_failure(plan.id, bucket, error)
+            raise
         if self._store is not None:
             self._store.write(key, data)
         return load_executable(data), True
