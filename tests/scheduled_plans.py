@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
@@ -16,16 +17,19 @@ import pytest
 from gradwire.errors import DeadlineError, OverloadedError, PlanNotFoundError
 from gradwire.ir import Program, encode_program
 from gradwire_server.planner.plan import PlannedProgram
-from gradwire_server.serving import compile_pool, deadline, plan, plan_cache
+from gradwire_server.serving import compile_pool, deadline, executable_maker, plan, plan_cache
 from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.deadline import Deadline, StillRunning
+from gradwire_server.serving.executable_maker import ExecutableMaker
 from gradwire_server.serving.plan_cache import HeldPlan, PlanCache
 from planned import judge
 from programs import function, node, program, vector
 from schedule import Schedule
 from scheduled_threading import future_of, install
 
-_WATCHED = [str(module.__file__) for module in (compile_pool, plan_cache, deadline)]
+_WATCHED = [
+    str(module.__file__) for module in (compile_pool, plan_cache, executable_maker, deadline)
+]
 _PRECISION = "highest"
 _NAMES = ("f", "g")
 _CALLERS = "aaabc"
@@ -61,6 +65,9 @@ class _Store(dict[bytes, bytes]):
     def remove(self, key: bytes) -> None:
         self.pop(key, None)
 
+    def loading(self, _: bytes) -> AbstractContextManager[None]:
+        return nullcontext()
+
 
 class PlansWorld:
     """Calls that hold plans, have them compiled and wait for that; compiles take time or fail.
@@ -76,7 +83,7 @@ class PlansWorld:
         self.schedule, self._random = schedule, schedule.random
         patch.setattr(plan_cache, "Future", future_of(self.names["Condition"]))
         patch.setattr(plan_cache, "environment", lambda: "here")
-        patch.setattr(plan_cache, "load_executable", self._load)
+        patch.setattr(executable_maker, "load_executable", self._load)
         patch.setattr(
             compile_pool,
             "sys",
@@ -93,8 +100,7 @@ class PlansWorld:
         self.pool = CompilePool(self._shared, self._max_waiting, reserved=self._reserved)
         self.cache = PlanCache(
             self.pool,
-            random.choice([None, _Store()]),
-            self._compile,
+            ExecutableMaker(random.choice([None, _Store()]), self._compile),
             max_plans=self._max_plans,
             max_plan_bytes=self._max_bytes,
             note=lambda *_: self._tell("noted"),

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from gradwire_server.config.settings import Settings
+from gradwire_server.config.settings import RESERVED_COMPILES, Settings
 from gradwire_server.observability.collectors import (
     read_cache,
     read_calls,
@@ -33,9 +33,10 @@ from gradwire_server.runtime import devices, host_memory
 from gradwire_server.runtime.store import open_store
 from gradwire_server.self_test import run_self_test
 from gradwire_server.serving.compile_pool import CompilePool
-from gradwire_server.serving.compilers import RESERVED, open_compilers
+from gradwire_server.serving.compilers import open_compilers
 from gradwire_server.serving.device_watch import DeviceWatch
 from gradwire_server.serving.engine import Engine
+from gradwire_server.serving.executable_maker import ExecutableMaker
 from gradwire_server.serving.lifecycle import Lifecycle
 from gradwire_server.serving.plan_cache import PlanCache
 from gradwire_server.serving.refusals import Refusals
@@ -89,7 +90,7 @@ class App:
         self.settings = settings
         self.address = ""
         past = supervision or Supervision()
-        journal = RunJournal(past.journal, settings.max_executions) if supervision else None
+        journal = RunJournal(past.journal, settings.max_noted) if supervision else None
         self._watchdog = Watchdog()
         self._recorder = CallRecorder()
         note = self._recorder.add
@@ -99,7 +100,7 @@ class App:
         self.compile_pool = CompilePool(
             settings.compile_workers,
             settings.max_waiting_compiles,
-            reserved=RESERVED if settings.compiles_apart else 0,
+            reserved=RESERVED_COMPILES if settings.compiles_apart else 0,
             traces=not settings.compiles_apart,
         )
         self._makings = None if settings.compiles_apart else self._watch_makings(end)
@@ -107,18 +108,22 @@ class App:
             past.quarantined, past.quarantine_file, settings.quarantine_seconds
         )
         refusals = Refusals(quarantined, settings.limits())
-        self.plans = PlanCache(
-            self.compile_pool,
+        self.scheduler = Scheduler(
+            settings, device_bytes, self._watchdog, end, journal, past.suspects
+        )
+        maker = ExecutableMaker(
             store,
             self._compilers.compile_program,
+            refusals=refusals,
+            loading=self.scheduler.loading,
+        )
+        self.plans = PlanCache(
+            self.compile_pool,
+            maker,
             max_plans=settings.max_plans,
             max_plan_bytes=settings.max_plan_bytes,
             note=program_recorder.add if program_recorder else None,
             makings=self._makings,
-            refusals=refusals,
-        )
-        self.scheduler = Scheduler(
-            settings, device_bytes, self._watchdog, end, journal, past.suspects
         )
         free_bytes = host_memory.free_bytes if device.platform == "cpu" else lambda: None
         self._device = DeviceWatch(devices.DeviceProbe().works, end, journal)

@@ -32,7 +32,7 @@ def supervise(settings: Settings, arguments: Sequence[str], stop_seconds: float)
     """
     log = BackgroundLog(logging.getLogger(__name__))
     quarantine = open_quarantine(settings, log)
-    servers = _Servers(settings, arguments, create_journal(settings.max_executions), quarantine)
+    servers = _Servers(settings, arguments, create_journal(settings.max_noted), quarantine)
     status = Supervisor(servers, stop_seconds, log).run()
     if not log.wait():
         # The log is not read. The thread that writes to it holds a lock, for which the

@@ -1,15 +1,17 @@
-"""A private server in which a program goes on though its call has ended."""
+"""A private server that is stuck in a program, or dies of it: the next one answers."""
 
 from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import gradwire as gw
 from gradwire.ir import encode_program
+from poisoned import poison
 from programs import COUNT, SIN_BYTES, X
 from server_process import processes_of, start_script
 from sketch import Sketch, op
@@ -83,6 +85,22 @@ def test_a_program_that_ends_by_itself_costs_no_server(caplog: pytest.LogCapture
             time.sleep(0.25)
         assert connection.target == before
     assert ENDED not in caplog.text
+
+
+def test_an_executable_that_kills_at_load_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the next server, to which the call is sent; only the log shows it."""
+    monkeypatch.setenv("GRADWIRE_CACHE_DIR", str(tmp_path))
+    with gw.local() as connection:
+        check(connection)
+    (file,) = (tmp_path / "executables").iterdir()
+    poison(file)
+    with gw.local() as connection:
+        before = connection.target
+        check(connection)
+        assert connection.target != before
+    assert caplog.text.count("a private server has ended (exit code -11)") == 1
 
 
 INTERRUPTED = """

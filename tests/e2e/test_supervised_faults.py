@@ -13,6 +13,7 @@ import pytest
 
 import gradwire as gw
 from gradwire.ir import encode_program
+from poisoned import poison
 from programs import chain, program, vector
 from server_process import COMMAND, eventually
 from supervised_command import SupervisedCommand
@@ -147,3 +148,33 @@ def test_a_plan_that_loses_the_device_twice_is_refused(tmp_path: Path, losses: P
             check(connection)
         check(connection, "cos")
         wait_for(command, server_restarts=2, plans_suspected=0, plans_quarantined=1)
+
+
+def test_an_executable_that_kills_at_load_is_blamed_and_made_anew(tmp_path: Path) -> None:
+    """Its plan is refused until it is lifted, and compiled then; others are served."""
+    with SupervisedCommand(tmp_path) as command, gw.connect(command.target) as connection:
+        check(connection)
+        (file,) = command.cached()
+        server = command.server()
+        assert server is not None
+        poison(file)
+        os.kill(server, signal.SIGKILL)
+        with pytest.raises(gw.QuarantinedError, match="SIGSEGV"):
+            check(connection)
+        check(connection, "cos")
+        ((plan, (_, reason)),) = command.quarantined().items()
+        assert reason == "SIGSEGV"
+        wait_for(command, server_restarts=2, plans_quarantined=1, plans_suspected=0)
+        lift(tmp_path, plan)
+        assert eventually(lambda: _is_taken(connection), PATIENCE)
+        check(connection)
+        wait_for(command, server_restarts=2, plans_quarantined=0)
+    assert "a process has ended while it loaded" in command.log.read_text()
+
+
+def _is_taken(connection: gw.Connection) -> bool:
+    try:
+        check(connection)
+    except gw.QuarantinedError:
+        return False
+    return True

@@ -18,6 +18,7 @@ from gradwire_server.runtime.store import Store
 from gradwire_server.serving import plan
 from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.deadline import Deadline
+from gradwire_server.serving.executable_maker import ExecutableMaker
 from gradwire_server.serving.plan_cache import HeldPlan, PlanCache
 from gradwire_server.serving.scheduler import Runs
 from planned import judge
@@ -76,8 +77,7 @@ def make() -> Iterator[Make]:
         store = None if folder is None else Store(folder, MANY)
         return PlanCache(
             made[-1],
-            store,
-            compiler.compile_program,
+            ExecutableMaker(store, compiler.compile_program),
             max_plans=max_plans,
             max_plan_bytes=max_plan_bytes,
             makings=makings,

@@ -9,6 +9,7 @@ import pytest
 
 from gradwire.errors import DeadlineError
 from gradwire_server.config.settings import Settings
+from gradwire_server.process.run_journal import create_journal
 from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.deadline import Deadline
@@ -167,3 +168,31 @@ def test_the_scheduler_knows_how_a_run_ended(ends: str) -> None:
     assert scheduler.suspects == (1 if ends == "well" else 2)
     with scheduler.run(0, Deadline(1), CallRecord("Compute", "call", plan_id="a")):
         assert scheduler.running == 1
+
+
+def test_loads_are_noted_and_kept_apart_like_runs(pool: ThreadPoolExecutor) -> None:
+    """A suspect is loaded with nothing beside it, and is one until it has run."""
+    journal = create_journal(3)
+
+    def noted() -> list[str]:
+        return [run.plan_id for run in journal.read()]
+
+    scheduler = Scheduler(Settings(), 0, Watchdog(), lambda: None, journal, ["s"])
+    suspect, other = scheduler.loading("s"), scheduler.loading("a")
+    suspect.__enter__()
+    assert noted() == ["s"]
+    entered = pool.submit(other.__enter__)
+    assert eventually(lambda: len(scheduler._isolation._queue) == 1)
+    assert not entered.done()
+    suspect.__exit__(None, None, None)
+    entered.result(10)
+    assert noted() == ["a"]
+    record = CallRecord("Compute", "call", plan_id="s")
+    with pytest.raises(DeadlineError), scheduler.run(0, Deadline(0.1), record):
+        pass
+    other.__exit__(None, None, None)
+    assert scheduler.suspects == 1
+    with scheduler.run(0, Deadline(60), record):
+        assert noted() == ["s"]
+    assert scheduler.suspects == 0
+    journal.close()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -238,3 +240,61 @@ def test_failed_writes_are_counted(folder: Path) -> None:
     store.write(b"key", b"value")
     assert store.failed_writes == 1
     assert store.free_bytes() == 0
+
+
+LOADER = """
+import os, sys
+from pathlib import Path
+from gradwire_server.runtime.store import Store
+with Store(Path(sys.argv[1]), 2**30).loading(b"key"):
+    if sys.argv[2] == "waits":
+        print(flush=True)
+        sys.stdin.readline()
+    else:
+        os._exit(1)
+"""
+
+
+def test_what_ended_its_loader_is_not_read_again(tmp_path: Path) -> None:
+    """And is removed; what is written after that is read."""
+    store = Store(tmp_path, 2**30)
+    store.write(b"key", b"value")
+    store.write(b"other", b"value")
+    with store.loading(b"key"):
+        pass
+    assert store.read(b"key") == b"value"
+    subprocess.run([sys.executable, "-c", LOADER, str(tmp_path), "dies"], check=False, timeout=60)
+    assert store.read(b"key") is None
+    assert len(list(tmp_path.iterdir())) == 1
+    assert store.read(b"other") == b"value"
+    store.write(b"key", b"newer")
+    assert store.read(b"key") == b"newer"
+
+
+def test_what_others_load_is_read(tmp_path: Path) -> None:
+    """By as many at the same time as want it; afterwards no mark is left."""
+    store = Store(tmp_path, 2**30)
+    store.write(b"key", b"value")
+    words = [sys.executable, "-c", LOADER, str(tmp_path), "waits"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    loaders = [subprocess.Popen(words, **pipes) for _ in range(2)]
+    for loader in loaders:
+        assert loader.stdout is not None
+        assert loader.stdout.readline()
+    assert len(list(tmp_path.iterdir())) == 2
+    assert store.read(b"key") == b"value"
+    with store.loading(b"key"):
+        assert store.read(b"key") == b"value"
+    for loader in loaders:
+        loader.communicate(b"\n", timeout=60)
+    assert store.read(b"key") == b"value"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_where_nothing_can_be_marked_it_is_loaded_all_the_same(tmp_path: Path) -> None:
+    """As on a disk that is full."""
+    store = Store(tmp_path / "folder", 2**30)
+    (tmp_path / "folder").rmdir()
+    with store.loading(b"key"):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,8 @@ from gradwire_server.program.limits import ProgramLimits
 OFF = "off"
 AUTO = "auto"
 ANY = "any"
+RESERVED_COMPILES = 1
+"""Threads that compile for callers none of whose programs is being compiled."""
 MAX_SECONDS = 10.0**6
 """The longest time that any setting may have."""
 
@@ -233,6 +235,11 @@ class Settings:
     def compiles_apart(self) -> bool:
         """Whether programs are compiled in processes of their own."""
         return self.compile == "separate" or (self.compile == AUTO and not self.embedded)
+
+    @property
+    def max_noted(self) -> int:
+        """How many runs and loads may go on at the same time, each of which may end the server."""
+        return self.max_executions + self.compile_workers + RESERVED_COMPILES
 
     def limits(self) -> dict[str, float]:
         """Returns every bound by name."""

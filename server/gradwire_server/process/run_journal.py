@@ -1,4 +1,4 @@
-"""Which plans a server is running, in memory that it shares with its supervisor.
+"""Which plans a server is running or loading, in memory that it shares with its supervisor.
 
 It can be read after the server was killed. Standard library only.
 """
@@ -25,7 +25,7 @@ class Running:
 
 
 class RunJournal:
-    """A fixed number of places for runs.
+    """A fixed number of places for runs, and for loads, which are noted alike.
 
     The file holds the start of each run, 0 for a free place, and then the plan ids. A run
     is noted before it begins, and removed when it has ended.

@@ -7,6 +7,7 @@ can run code in the server, so it must belong to the server's user alone.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import logging
 import os
@@ -14,6 +15,7 @@ import shutil
 import stat
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from gradwire_server.config.machine import default_cache_dir, own_folder
@@ -82,6 +84,11 @@ class Store:
     def read(self, key: bytes) -> bytes | None:
         """Returns the value written under the key, or None if it is missing or damaged."""
         path = self._path(key)
+        if _is_left(self._mark(key)):
+            _log.warning("a process has ended while it loaded %s; it is removed", path)
+            self.remove(key)
+            _unlink(self._mark(key))
+            return None
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
@@ -126,8 +133,28 @@ class Store:
         """Removes the key."""
         _unlink(self._path(key))
 
+    @contextlib.contextmanager
+    def loading(self, key: bytes) -> Iterator[None]:
+        """Marks that this process loads the value of the key, for the time of the block.
+
+        Where the process ends in it, the mark stays without the lock of its owner, and the
+        value is not read again: the next process would end, too.
+        """
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # such as where nothing can be written
+                descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=self._directory)
+                stack.callback(os.close, descriptor)
+                stack.callback(_unlink, Path(temporary))
+                stack.callback(_unlink, self._mark(key))
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                os.replace(temporary, self._mark(key))
+            yield
+
     def _path(self, key: bytes) -> Path:
         return self._directory / hashlib.sha256(key).hexdigest()
+
+    def _mark(self, key: bytes) -> Path:
+        return self._path(key).with_suffix(".loading")
 
     def _trim(self, newest: Path) -> None:
         """Removes the files used longest ago until the rest fit the bound."""
@@ -200,6 +227,22 @@ def _unpack(content: bytes, key: bytes) -> bytes | None:
     if rest[_LENGTH_BYTES : _LENGTH_BYTES + length] != key:
         return None
     return rest[_LENGTH_BYTES + length :]
+
+
+def _is_left(mark: Path) -> bool:
+    """Says whether a mark is there that no process holds."""
+    try:
+        descriptor = os.open(mark, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its owner removes it before it lets go.
+        return os.path.samestat(os.fstat(descriptor), mark.stat(follow_symlinks=False))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _unlink(path: Path) -> None:

@@ -23,7 +23,7 @@ from gradwire_server.compiler.protocol import (
     read_error,
     write_request,
 )
-from gradwire_server.config.settings import Settings
+from gradwire_server.config.settings import RESERVED_COMPILES, Settings
 from gradwire_server.planner.choices import Choice
 from gradwire_server.serving.compiler_process import (
     CompilerProcess,
@@ -34,8 +34,6 @@ from gradwire_server.serving.compiler_process import (
 
 _log = logging.getLogger(__name__)
 
-RESERVED = 1
-"""Threads of the pool for callers none of whose programs is being compiled."""
 _TRIES = 2
 """A program whose compiler died gets another: it may have been killed for something else."""
 
@@ -79,7 +77,7 @@ def open_compilers(settings: Settings) -> Compilers:
     if not settings.compiles_apart:
         return CompilerInProcess()
     # One for each thread of the pool that asks, and one that is ready for the next.
-    count = settings.compile_workers + RESERVED + 1
+    count = settings.compile_workers + RESERVED_COMPILES + 1
     return CompilerProcesses(
         count,
         settings.max_compile_seconds,

@@ -1,4 +1,4 @@
-"""The plans that this server holds, and their executables, in memory and on disk.
+"""The plans that this server holds, and their executables.
 
 Each program is compiled once, however many ask for it at the same time, and
 for the server rather than for the caller who asked first.
@@ -6,7 +6,6 @@ for the server rather than for the caller who asked first.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -16,21 +15,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from weakref import WeakValueDictionary
 
-from gradwire.errors import GradwireError, PlanNotFoundError
+from gradwire.errors import PlanNotFoundError
 from gradwire_server.planner.plan import PlannedProgram
-from gradwire_server.process.quarantine import QuarantinedPlans
 from gradwire_server.runtime.devices import environment
-from gradwire_server.runtime.executable import Executable, load_executable
-from gradwire_server.runtime.store import Store
+from gradwire_server.runtime.executable import Executable
 from gradwire_server.serving.compile_pool import CompilePool
-from gradwire_server.serving.compilers import Compile
 from gradwire_server.serving.deadline import Deadline, SharedDeadline
-from gradwire_server.serving.plan import Plan, executable_key, make_plan
-from gradwire_server.serving.refusals import Refusals
+from gradwire_server.serving.executable_maker import ExecutableMaker
+from gradwire_server.serving.plan import Plan, make_plan
 from gradwire_server.serving.scheduler import Run, Runs
-
-_log = logging.getLogger(__name__)
-
 
 _MAX_SOURCES = 4
 """Different bytes of one program, such as other names, that are remembered."""
@@ -91,36 +84,29 @@ class PlanCache:
     def __init__(
         self,
         workers: CompilePool,
-        store: Store | None,
-        compile_program: Compile,
+        maker: ExecutableMaker,
         *,
         max_plans: int,
         max_plan_bytes: int,
         note: Callable[[bytes, str, int], None] | None = None,
         makings: Runs | None = None,
-        refusals: Refusals | None = None,
     ) -> None:
         """Makes an empty cache.
 
         Args:
-            workers: The threads that compile.
-            store: The executables on disk, if they are kept.
-            compile_program: Compiles, in this process or another; called as
-                ``compiler.compile.compile_program``.
+            workers: The threads that compile and load.
+            maker: What does that.
             max_plans: Bounds the plans.
             max_plan_bytes: Bounds their memory, as estimated.
             note: Called with the bytes and precision of a program, and a
                 bucket, when the executable for it has been made ready.
             makings: Where it is noted what is being made, if nothing can stop that.
-            refusals: Compiles that are refused for a time; None for none.
         """
         self.counts = Counts()
         self._makings = makings
-        self._refusals = Refusals(QuarantinedPlans()) if refusals is None else refusals
         self._note = note
         self._workers = workers
-        self._store = store
-        self._compile = compile_program
+        self._maker = maker
         self._max_plans = max_plans
         self._max_bytes = max_plan_bytes
         self._lock = threading.Lock()
@@ -227,7 +213,7 @@ class PlanCache:
         future = making.future
         try:
             with self._noted(held.plan, making):
-                executable, compiled = self._load_or_compile(held.plan, bucket)
+                executable, compiled = self._maker.make(held.plan, bucket)
         except Exception as error:  # noqa: BLE001 - it goes to all who wait
             with self._lock:
                 self.counts.failed += 1
@@ -264,25 +250,6 @@ class PlanCache:
             yield
         finally:
             self._makings.remove(run)
-
-    def _load_or_compile(self, plan: Plan, bucket: int) -> tuple[Executable, bool]:
-        """Returns the executable, and whether it had to be compiled."""
-        key = executable_key(plan, bucket)
-        if self._store is not None and (data := self._store.read(key)) is not None:
-            try:
-                return load_executable(data), False
-            except Exception:  # noqa: BLE001 - whatever it is, compiling mends it
-                _log.exception("plan %s can't be loaded and is compiled again", plan.id)
-                self._store.remove(key)
-        self._refusals.check_compile(plan.id, bucket)
-        try:
-            data = self._compile(plan.program, plan.precision, bucket, plan.choices)
-        except GradwireError as error:
-            self._refusals.note_failure(plan.id, bucket, error)
-            raise
-        if self._store is not None:
-            self._store.write(key, data)
-        return load_executable(data), True
 
     def _add(self, plan: Plan) -> HeldPlan:
         """Holds a plan, new or dropped before."""

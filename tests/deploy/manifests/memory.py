@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gradwire_server.config.settings import Settings
-from gradwire_server.serving.compilers import RESERVED
+from gradwire_server.config.settings import RESERVED_COMPILES, Settings
 
 _GIB = 2**30
 _ESTIMATED = _GIB + _GIB // 4
@@ -17,7 +16,7 @@ def needed_bytes(settings: Settings) -> int:
 
     Runs on a GPU take nothing of it: there ``max_device_bytes`` is 0.
     """
-    compilers = (settings.compile_workers + RESERVED + 1) * settings.max_compile_bytes
+    compilers = (settings.compile_workers + RESERVED_COMPILES + 1) * settings.max_compile_bytes
     messages = 2 * settings.max_bytes_in_flight  # requests, and as much for replies
     return _ESTIMATED + settings.max_device_bytes + settings.max_plan_bytes + messages + compilers
 

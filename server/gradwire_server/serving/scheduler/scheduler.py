@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from gradwire_server.config.settings import Settings
+from gradwire_server.config.settings import MAX_SECONDS, Settings
 from gradwire_server.process.run_journal import RunJournal
 from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.serving.call_record import CallRecord
@@ -46,7 +46,7 @@ class Scheduler:
             give_up: Called once, from the watchdog's thread, when all places are taken for
                 too long by runs without callers, or one in a server that is embedded and
                 has another call. It must be quick.
-            journal: Where runs are noted for the supervisor.
+            journal: Where runs and loads are noted for the supervisor.
             suspects: The plans that are to run alone.
         """
         self._places = Places(
@@ -56,6 +56,7 @@ class Scheduler:
             settings.max_wait_percent,
         )
         self._memory = Memory(device_bytes)
+        self._journal = journal
         self._came_at = 0.0  # when the last call came that runs something
         self._may_stay = settings.max_abandoned_seconds
         # A private server is ended for the next call of its one caller, and not before.
@@ -160,6 +161,22 @@ class Scheduler:
         self._isolation.leave(run.plan_id, entered, well=well)
         self._memory.give_back(peak_bytes)
         self._places.give_back(run.caller)
+
+    @contextmanager
+    def loading(self, plan_id: str) -> Iterator[None]:
+        """Notes that an executable of a plan is loaded, for the time of the block.
+
+        It may end the process as a run may, so it is alone where a run would be. That it
+        ends well says nothing of the run that follows.
+        """
+        entered = self._isolation.enter(plan_id, Deadline(MAX_SECONDS), _WAITING_TO_RUN)
+        place = None if self._journal is None else self._journal.enter(plan_id)
+        try:
+            yield
+        finally:
+            if self._journal is not None and place is not None:
+                self._journal.leave(place)
+            self._isolation.leave(plan_id, entered, well=False)
 
     def _has_next(self, since: float) -> bool:
         """Says whether a call is there, or was, since a run has been abandoned for too long.
