@@ -66,6 +66,7 @@ def test_the_next_call_has_another_server(caplog: pytest.LogCaptureFixture) -> N
     assert "still runs without a caller" in caplog.text
 
 
+@pytest.mark.long
 def test_a_program_that_ends_by_itself_costs_no_server(caplog: pytest.LogCaptureFixture) -> None:
     """Within two seconds of its call: the next one waits for it, and others come after it."""
     with gw.local() as connection:
@@ -87,6 +88,7 @@ def test_a_program_that_ends_by_itself_costs_no_server(caplog: pytest.LogCapture
     assert ENDED not in caplog.text
 
 
+@pytest.mark.long
 def test_an_executable_that_kills_at_load_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

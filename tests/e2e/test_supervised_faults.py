@@ -53,6 +53,7 @@ def lift(folder: Path, plan: str) -> None:
     subprocess.run(words, capture_output=True, timeout=PATIENCE, check=True)
 
 
+@pytest.mark.long
 def test_a_compile_that_took_too_long_is_refused_by_the_next_server(tmp_path: Path) -> None:
     """With the error that names the bound, until it is lifted."""
     source = encode_program(program(chain("tanh", 8000, vector())))
@@ -150,6 +151,7 @@ def test_a_plan_that_loses_the_device_twice_is_refused(tmp_path: Path, losses: P
         wait_for(command, server_restarts=2, plans_suspected=0, plans_quarantined=1)
 
 
+@pytest.mark.long
 def test_an_executable_that_kills_at_load_is_blamed_and_made_anew(tmp_path: Path) -> None:
     """Its plan is refused until it is lifted, and compiled then; others are served."""
     with SupervisedCommand(tmp_path) as command, gw.connect(command.target) as connection:
