@@ -248,7 +248,7 @@ class App:
             self._watchdog,
             end,
             is_needed=lambda since: self.compile_pool.waiting > 0,
-            doing="is compiled",
+            doing="compiles",
         )
 
     def __enter__(self) -> App:

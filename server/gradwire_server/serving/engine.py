@@ -209,7 +209,7 @@ class Engine:
         held = self._hold(source, record)
         if source.batch_sizes:
             for bucket in self._buckets(held.plan, source.batch_sizes):
-                self._plans.make_executable(held, bucket, deadline, record.caller)
+                self._plans.make_executable(held, bucket, deadline, record.caller, record.call_id)
         return held
 
     def _hold(self, wanted: Preparation, record: CallRecord) -> HeldPlan:
@@ -257,7 +257,7 @@ class Engine:
         """Has executables made and waits for them; they are made in any case."""
         with record.stage("compile"):
             futures = [
-                self._plans.make_executable(held, bucket, deadline, record.caller)
+                self._plans.make_executable(held, bucket, deadline, record.caller, record.call_id)
                 for bucket in buckets
             ]
             try:

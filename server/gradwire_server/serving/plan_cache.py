@@ -51,10 +51,11 @@ class Counts:
 
 @dataclass(slots=True)
 class Making:
-    """An executable that is being made, and those who wait for it."""
+    """An executable that is being made, those who wait for it, and the call that came first."""
 
     future: Future[Executable]
     deadline: SharedDeadline
+    call_id: str
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -182,7 +183,12 @@ class PlanCache:
             return held
 
     def make_executable(
-        self, held: HeldPlan, bucket: int, deadline: Deadline, caller: str = ""
+        self,
+        held: HeldPlan,
+        bucket: int,
+        deadline: Deadline,
+        caller: str = "",
+        call_id: str = "",
     ) -> Future[Executable]:
         """Starts to make an executable, unless it is there or on its way.
 
@@ -191,6 +197,7 @@ class PlanCache:
             bucket: The rows of a batch, or ``NO_BATCH``.
             deadline: Until when the call waits that asks for it.
             caller: Who asks for it; see ``CompilePool``.
+            call_id: The id of that call, for the log.
 
         Raises:
             OverloadedError: too much waits to be compiled.
@@ -203,7 +210,7 @@ class PlanCache:
                 return future
             making = held.making.get(bucket)
             if making is None:
-                making = Making(Future(), SharedDeadline())
+                making = Making(Future(), SharedDeadline(), call_id)
                 self._workers.submit(partial(self._make, held, bucket, making), caller)
                 held.making[bucket] = making
             making.deadline.add(deadline)
@@ -244,7 +251,7 @@ class PlanCache:
         if self._makings is None:
             yield
             return
-        run = Run(making.deadline, plan.id)
+        run = Run(making.deadline, plan.id, making.call_id)
         self._makings.add(run)
         try:
             yield
