@@ -257,8 +257,9 @@ def test_compiles_that_nobody_waits_for_end_a_server(
     settings = settings_in(tmp_path, compile_workers=1, max_abandoned_seconds=1.0)
     with build(settings, end=ended.set) as app, stub_to(app) as stub:
         monkeypatch.setitem(compiler.LOWERINGS, "sin", lambda *_: released.wait(60))
-        with refused("DEADLINE_EXCEEDED"):
-            stub.Prepare(prepare_request(SIN), timeout=0.5)
+        gone = stub.Prepare.future(prepare_request(SIN))
+        assert eventually(lambda: app.compile_pool.busy == 1, 60)
+        gone.cancel()
         assert not ended.wait(2.0)
         assert not app.is_stuck
         call = stub.Prepare.future(prepare_request(unary("cos")))
