@@ -16,7 +16,8 @@ export PYTHON
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-examples test-long test-shuffled test-outside test-deploy test-wheel test-floor check \
+.PHONY: help demo test test-examples test-long test-shuffled test-outside test-deploy test-wheel \
+	test-floor check \
 	check-style check-types check-imports check-stubs check-docs check-proto check-deploy format \
 	proto docs prometheus-rule bench trace-call gpu-check load locust clean lock image image-test
 
