@@ -69,7 +69,7 @@ def test_a_small_program_is_planned_at_once(planners: Planners) -> None:
 
 
 def test_a_large_program_is_planned_apart_and_once(planners: Planners) -> None:
-    """Whoever asks for it meanwhile waits for the same; a caller stops waiting at its deadline."""
+    """Those who ask for it meanwhile wait for the same; a caller stops waiting at its deadline."""
     planner = planners.make(apart=True)
     planning = planner.plan(LARGE, "highest")
     assert planner.plan(LARGE, "highest") is planning
