@@ -14,8 +14,8 @@ class ProgramLimits:
 
     Attributes:
         max_program_bytes: Serialised program, checked before it is parsed.
-        max_program_items: Messages and list elements in it, counted before
-            a Python object is made of each.
+        max_program_items: Fields and list elements in it, counted before it is
+            parsed.
         max_functions: Functions in its table.
         max_nodes: Nodes after every call is inlined, and nodes of all its functions.
         max_differentiated_nodes: Nodes after every call is inlined and every derivative
@@ -36,7 +36,7 @@ class ProgramLimits:
     """
 
     max_program_bytes: int = 4 * 2**20
-    max_program_items: int = 250_000
+    max_program_items: int = 500_000
     max_functions: int = 4096
     max_nodes: int = 20_000
     max_differentiated_nodes: int = 30_000
