@@ -39,6 +39,7 @@ from gradwire_server.serving.engine import Engine
 from gradwire_server.serving.executable_maker import ExecutableMaker
 from gradwire_server.serving.lifecycle import Lifecycle
 from gradwire_server.serving.plan_cache import PlanCache
+from gradwire_server.serving.program_planner import ProgramPlanner
 from gradwire_server.serving.refusals import Refusals
 from gradwire_server.serving.scheduler import Runs, Scheduler
 from gradwire_server.warmup import open_recorder, prepare_records, read_records
@@ -126,9 +127,18 @@ class App:
             makings=self._makings,
         )
         free_bytes = host_memory.free_bytes if device.platform == "cpu" else lambda: None
+        planner = ProgramPlanner(
+            self.plans,
+            self.compile_pool,
+            self._compilers,
+            settings.program,
+            refusals,
+            apart=settings.compiles_apart,
+        )
         self._device = DeviceWatch(devices.DeviceProbe().works, end, journal)
         self._engine = Engine(
             self.plans,
+            planner,
             self.scheduler,
             settings,
             self._device,

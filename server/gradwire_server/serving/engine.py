@@ -5,10 +5,10 @@ Knows every stage, and nothing of gRPC.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gradwire.errors import (
     GradwireError,
@@ -19,10 +19,8 @@ from gradwire.errors import (
 from gradwire.tensors import Array
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import Settings
-from gradwire_server.planner.plan import plan_program
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.program.exceeded import exceeded
-from gradwire_server.program.verify import read_program
 from gradwire_server.runtime.executable import Executable
 from gradwire_server.serving import batching
 from gradwire_server.serving.batching import BatchLimits
@@ -32,8 +30,11 @@ from gradwire_server.serving.device_watch import DeviceWatch
 from gradwire_server.serving.inputs import read_inputs
 from gradwire_server.serving.plan import Plan
 from gradwire_server.serving.plan_cache import HeldPlan, PlanCache
+from gradwire_server.serving.program_planner import ProgramPlanner
 from gradwire_server.serving.refusals import Refusals
 from gradwire_server.serving.scheduler import Scheduler
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Engine:
     def __init__(
         self,
         plans: PlanCache,
+        planner: ProgramPlanner,
         scheduler: Scheduler,
         settings: Settings,
         device: DeviceWatch,
@@ -96,6 +98,7 @@ class Engine:
 
         Args:
             plans: The plans.
+            planner: Makes plans of programs that are new.
             scheduler: Decides when programs run.
             settings: Bounds on programs, runs and replies.
             device: Says whether an error means that the device is lost.
@@ -104,6 +107,7 @@ class Engine:
             free_bytes: Returns the free memory of the device where that is the host.
         """
         self._plans = plans
+        self._planner = planner
         self._scheduler = scheduler
         self._device = device
         self._limits = BatchLimits(
@@ -121,10 +125,10 @@ class Engine:
             GradwireError: the program is refused, or can't be compiled now.
         """
         with record.stage("validate"):
-            held = self._hold(wanted, record)
+            held = self._hold(wanted, deadline, record)
             buckets = self._buckets(held.plan, wanted.batch_sizes)
             ready = {bucket for bucket in buckets if bucket in held.executables}
-        made = self._wait(held, buckets, deadline, record, wanted.max_wait)
+        made = self._wait(held, buckets, deadline, record)
         return Prepared(
             held.plan,
             tuple(held.executables.values()),
@@ -151,6 +155,21 @@ class Engine:
             GradwireError: the program or an input is refused, or there is no
                 time or room to run it now.
         """
+        try:
+            return self._compute(source, inputs, deadline, record)
+        except StillRunning:
+            raise OverloadedError(
+                "the program is still being compiled",
+                reason=Reason.ERROR_REASON_STILL_COMPILING,
+            ) from None
+
+    def _compute(
+        self,
+        source: str | Preparation,
+        inputs: Sequence[pb.Input],
+        deadline: Deadline,
+        record: CallRecord,
+    ) -> Result:
         with record.stage("validate"):
             held = self._find(source, deadline, record)
             plan = held.plan
@@ -165,14 +184,7 @@ class Engine:
                 return Result(plan, outputs, [0] * len(outputs))
             padded = batching.pad(plan, arrays, rows)
         if executable is None:
-            max_wait = None if isinstance(source, str) else source.max_wait
-            try:
-                (executable,) = self._wait(held, [bucket], deadline, record, max_wait)
-            except StillRunning:
-                raise OverloadedError(
-                    "the program is still being compiled",
-                    reason=Reason.ERROR_REASON_STILL_COMPILING,
-                ) from None
+            (executable,) = self._wait(held, [bucket], deadline, record)
         return self._run(plan, executable, padded, rows, deadline, record)
 
     def _run(
@@ -206,19 +218,20 @@ class Engine:
             held = self._plans.find(source)
             self._note(held.plan, record)
             return held
-        held = self._hold(source, record)
+        held = self._hold(source, deadline, record)
         if source.batch_sizes:
             for bucket in self._buckets(held.plan, source.batch_sizes):
                 self._plans.make_executable(held, bucket, deadline, record.caller, record.call_id)
         return held
 
-    def _hold(self, wanted: Preparation, record: CallRecord) -> HeldPlan:
+    def _hold(self, wanted: Preparation, deadline: Deadline, record: CallRecord) -> HeldPlan:
         """Returns the plan of a program; its bytes are checked if they are new."""
+        if wanted.max_wait is not None:
+            deadline.answer_within(wanted.max_wait)
         held = self._plans.find_source(wanted.program, wanted.precision)
         if held is None:
-            limits = self._limits.program
-            planned = plan_program(read_program(wanted.program, limits), limits)
-            held = self._plans.hold(planned, wanted.precision, wanted.program)
+            planning = self._planner.plan(wanted.program, wanted.precision, record.caller)
+            (held,) = self._wait_for([planning], deadline, "its program was checked")
         self._note(held.plan, record)
         return held
 
@@ -247,12 +260,7 @@ class Engine:
         return sorted({batching.bucket_of(rows) for rows in sizes if rows})
 
     def _wait(
-        self,
-        held: HeldPlan,
-        buckets: Sequence[int],
-        deadline: Deadline,
-        record: CallRecord,
-        max_wait: float | None,
+        self, held: HeldPlan, buckets: Sequence[int], deadline: Deadline, record: CallRecord
     ) -> list[Executable]:
         """Has executables made and waits for them; they are made in any case."""
         with record.stage("compile"):
@@ -260,28 +268,19 @@ class Engine:
                 self._plans.make_executable(held, bucket, deadline, record.caller, record.call_id)
                 for bucket in buckets
             ]
-            try:
-                if all(future.done() for future in futures):
-                    made = [future.result() for future in futures]
-                else:
-                    with self._scheduler.wait_for_compile(deadline):
-                        made = _wait_for_all(futures, deadline, max_wait)
-            except (GradwireError, StillRunning):
-                raise
-            except Exception as error:  # it may come from loading
-                self._device.check(error)
-                raise
+            made = self._wait_for(futures, deadline, "its program was compiled")
         for executable in made:
             batching.check_memory(executable.cost, self._limits)
         return made
 
-
-def _wait_for_all(
-    futures: Sequence[Future[Executable]], deadline: Deadline, max_wait: float | None
-) -> list[Executable]:
-    start = time.monotonic()
-    made = []
-    for future in futures:
-        left = None if max_wait is None else max(max_wait - (time.monotonic() - start), 0.0)
-        made.append(deadline.wait(future, "its program was compiled", at_most=left))
-    return made
+    def _wait_for(self, futures: Sequence[Future[T]], deadline: Deadline, doing: str) -> list[T]:
+        try:
+            if all(future.done() for future in futures):
+                return [future.result() for future in futures]
+            with self._scheduler.wait_for_compile(deadline):
+                return [deadline.wait(future, doing) for future in futures]
+        except (GradwireError, StillRunning):
+            raise
+        except Exception as error:  # it may come from loading
+            self._device.check(error)
+            raise

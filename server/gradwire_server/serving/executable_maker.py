@@ -15,7 +15,7 @@ from gradwire_server.runtime.executable import Executable, load_executable
 from gradwire_server.runtime.store import Store
 from gradwire_server.serving.compilers import Compile
 from gradwire_server.serving.plan import Plan, executable_key
-from gradwire_server.serving.refusals import Refusals
+from gradwire_server.serving.refusals import Refusals, name_of_compile
 
 _log = logging.getLogger(__name__)
 
@@ -65,11 +65,12 @@ class ExecutableMaker:
             except Exception:  # noqa: BLE001 - whatever it is, compiling mends it
                 _log.exception("plan %s can't be loaded and is compiled again", plan.id)
                 self._store.remove(key)
-        self._refusals.check_compile(plan.id, bucket)
+        name = name_of_compile(plan.id, bucket)
+        self._refusals.check(name)
         try:
             data = self._compile(plan.program, plan.precision, bucket, plan.choices)
         except GradwireError as error:
-            self._refusals.note_failure(plan.id, bucket, error)
+            self._refusals.note_failure(name, error)
             raise
         if self._store is not None:
             self._store.write(key, data)

@@ -1,11 +1,12 @@
-"""What is refused for a time, by which error: plans, and single compiles of plans.
+"""What is refused for a time, by which error: plans, single compiles, and the check of programs.
 
-A compile is refused that has passed a bound or brought compilers down. It is kept in the
-quarantine, where the reason is all that is known of the error.
+What compilers do is refused where it has passed a bound or brought them down. It is kept in
+the quarantine, where the reason is all that is known of the error.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from types import MappingProxyType
 from gradwire.errors import GradwireError, LimitExceededError, QuarantinedError
 from gradwire_server.process.quarantine import Entry, QuarantinedPlans
 from gradwire_server.program.batch import NO_BATCH
+from gradwire_server.serving.plan import ID_LENGTH
 
 _COMPILING = "compiling: "
 _BOUNDS = "max_compile_"
@@ -41,14 +43,14 @@ class Refusals:
         if entry is not None:
             raise _error("the program has brought this server down", entry, entry.reason)
 
-    def check_compile(self, plan_id: str, bucket: int) -> None:
-        """Raises what the compile is refused with, if it is.
+    def check(self, name: str) -> None:
+        """Raises what the compile or check of this name is refused with, if it is.
 
         Raises:
             LimitExceededError: it has passed a bound.
             QuarantinedError: it has brought compilers down.
         """
-        entry = self._quarantined.find(_name(plan_id, bucket))
+        entry = self._quarantined.find(name)
         if entry is None:
             return
         limit, _, allowed = entry.reason.partition("=")
@@ -63,19 +65,25 @@ class Refusals:
             metadata={"limit": limit, "allowed": allowed, "got": "more"},
         )
 
-    def note_failure(self, plan_id: str, bucket: int, error: GradwireError) -> None:
-        """Refuses a compile from now on, if it has failed with such an error."""
+    def note_failure(self, name: str, error: GradwireError) -> None:
+        """Refuses a compile or check from now on, if it has failed with such an error."""
         if isinstance(error, QuarantinedError):
             reason = _COMPILING + error.metadata["cause"]
         elif error.metadata.get("limit", "").startswith(_BOUNDS):
             reason = f"{error.metadata['limit']}={error.metadata['allowed']}"
         else:
             return
-        self._quarantined.add(_name(plan_id, bucket), reason)
+        self._quarantined.add(name, reason)
 
 
-def _name(plan_id: str, bucket: int) -> str:
+def name_of_compile(plan_id: str, bucket: int) -> str:
+    """Returns the name of a compile: of a plan, for a batch of so many rows or for none."""
     return f"{plan_id}/compile" + ("" if bucket == NO_BATCH else f"-{bucket}")
+
+
+def name_of_check(program: bytes) -> str:
+    """Returns the name of the check of a program, of which no plan is known before."""
+    return f"{hashlib.sha256(program).hexdigest()[:ID_LENGTH]}/check"
 
 
 def _error(what: str, entry: Entry, cause: str) -> QuarantinedError:
