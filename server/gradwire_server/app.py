@@ -86,6 +86,7 @@ class App:
         program_recorder = open_recorder(settings)
         guard = Guard(settings)
         device = devices.set_up_device(settings.platform)
+        probe = devices.DeviceProbe()
         device_bytes = settings.max_device_bytes or device.memory_bytes
 
         self.settings = settings
@@ -135,7 +136,7 @@ class App:
             refusals,
             apart=settings.compiles_apart,
         )
-        self._device = DeviceWatch(devices.DeviceProbe().works, end, journal)
+        self._device = DeviceWatch(probe.works, end, journal)
         self._engine = Engine(
             self.plans,
             planner,

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import pytest
 
+from gradwire_server.jax_setup import DeviceError
 from gradwire_server.runtime import devices
 from gradwire_server.runtime.devices import environment, libraries, list_devices
 
@@ -66,3 +67,14 @@ def test_a_device_that_works_is_told_from_one_that_is_lost() -> None:
     assert fail_with("RESOURCE_EXHAUSTED: Out of memory allocating 4 bytes.")
     probe._add_one = lambda x: x
     assert not probe.works()
+
+
+def test_a_device_that_compiles_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which says why."""
+
+    def fail(function: object) -> None:
+        raise jax.errors.JaxRuntimeError("INTERNAL: CUDA_ERROR_NOT_PERMITTED")
+
+    monkeypatch.setattr(devices.jax, "jit", fail)
+    with pytest.raises(DeviceError, match="CUDA_ERROR_NOT_PERMITTED"):
+        devices.DeviceProbe()

@@ -46,10 +46,17 @@ class DeviceProbe:
     """A small computation, compiled in advance, that fails on a device that is lost."""
 
     def __init__(self) -> None:
-        """Compiles it."""
+        """Compiles it.
+
+        Raises:
+            DeviceError: nothing can be compiled for the device.
+        """
         set_up_jax()
-        with jax.default_device(jax.local_devices()[0]):
-            self._add_one = jax.jit(lambda x: x + 1).lower(np.float32(0)).compile()
+        try:
+            with jax.default_device(jax.local_devices()[0]):
+                self._add_one = jax.jit(lambda x: x + 1).lower(np.float32(0)).compile()
+        except jax.errors.JaxRuntimeError as error:
+            raise DeviceError(f"the device must compile a sum; got {error}") from error
 
     def works(self) -> bool:
         """Returns whether the device computes; one that is full may."""
