@@ -16,6 +16,7 @@ from gradwire.errors import OverloadedError
 from gradwire_server.rpc.admission.bounds import Admission, Bound
 from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
 from gradwire_server.rpc.admission.refusals import refusing_handler, run_in
+from gradwire_server.rpc.peers import host_of
 from gradwire_server.rpc.status import describe, to_grpc
 from gradwire_server.serving.call_record import CallRecord
 
@@ -82,10 +83,14 @@ class AdmissionHandler(grpc.GenericRpcHandler):
             if handler is None:
                 return None
             entrance = self._entrances[path] = self._entrance(path, handler)
-        bound = self._admission.enter(_name(path))
+        method = _name(path)
+        bound = self._admission.enter(method)
         if bound is None:
             return entrance
-        self._timeouts.note_refusal()
+        of_method = None if bound is self._admission.all_calls else method
+        if bound.most and self._timeouts.make_room(bound.most, of_method):
+            self._admission.take_over(method)
+            return entrance
         self._pace()
         return self._refusal(path, bound)
 
@@ -105,13 +110,13 @@ class AdmissionHandler(grpc.GenericRpcHandler):
 
         def answer(requests: Iterator[Any], context: _Context) -> Any:
             try:
-                return behave(read(requests, context), context)
+                return behave(read(method, requests, context), context)
             finally:
                 self._admission.leave(method)
 
         def stream(requests: Iterator[Any], context: _Context) -> Iterator[Any]:
             try:
-                yield from behave(read(requests, context), context)
+                yield from behave(read(method, requests, context), context)
             finally:
                 self._admission.leave(method)
 
@@ -121,17 +126,18 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         run_in(self._threads, answer)
         return grpc.stream_unary_rpc_method_handler(answer, *coding)
 
-    def _only(self, requests: Iterator[Any], context: _Context) -> Any:
+    def _only(self, method: str, requests: Iterator[Any], context: _Context) -> Any:
         """Returns the message of a call that has one."""
-        message = next(self._arriving(requests, context), None)
+        message = next(self._arriving(method, requests, context), None)
         if message is None:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "the method takes one request")
         return message
 
-    def _arriving(self, requests: Iterator[Any], context: _Context) -> Iterator[Any]:
+    def _arriving(self, method: str, requests: Iterator[Any], context: _Context) -> Iterator[Any]:
         """Passes messages on; a call whose message doesn't arrive in time is cancelled."""
+        peer = host_of(context.peer())
         while True:
-            arrival = self._timeouts.begin(context.cancel)
+            arrival = self._timeouts.begin(method, peer, context.cancel)
             try:
                 message = next(requests, None)
             finally:

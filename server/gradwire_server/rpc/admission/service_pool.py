@@ -51,13 +51,13 @@ class ServicePool:
             note: Called with the record of each call that is refused.
             expected_wait: Returns after how many seconds a refused call should be retried.
         """
-        self._threads = ThreadPoolExecutor(admission.max_calls, thread_name_prefix=name)
+        self._threads = ThreadPoolExecutor(admission.all_calls.most, thread_name_prefix=name)
         self.handler = AdmissionHandler(
             _Services(services),
             admission,
             expected_wait,
             note,
-            ReceiveTimeouts(receive_seconds, watchdog, admission.max_calls),
+            ReceiveTimeouts(receive_seconds, watchdog),
             self._threads,
         )
 
