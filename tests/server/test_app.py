@@ -159,6 +159,22 @@ def test_messages_are_bounded_in_both_directions(tmp_path: Path) -> None:
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+@pytest.mark.parametrize("how", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_compressed_messages_are_refused(tmp_path: Path, how: grpc.Compression) -> None:
+    """Unread, with a status that says why: a few could inflate to more than there is memory."""
+    with (
+        serving(tmp_path, max_message_bytes=100_000) as (app, stub),
+        grpc.insecure_channel(app.address) as channel,
+    ):
+        call = channel.unary_unary(f"/{SERVICE_NAME}/Prepare")
+        for size in (10, 50_000_000):
+            with pytest.raises(grpc.RpcError) as caught:
+                call(bytes(size), compression=how)
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            assert how.name.lower() in caught.value.details()
+        assert stub.GetServerInfo(pb.GetServerInfoRequest()).opsets
+
+
 def test_health_answers_under_full_load(tmp_path: Path) -> None:
     """With every call that is allowed in flight, and watches open beside them."""
     with serving(tmp_path, max_calls=8) as (app, stub), compilers_blocked(app) as release:

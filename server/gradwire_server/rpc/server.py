@@ -16,6 +16,9 @@ from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.lifecycle import Lifecycle
 from gradwire_server.start_error import StartError
 
+_UNCOMPRESSED = 1 << 0
+"""gRPC's set of compressions, a bit for each: only the first, which is none."""
+
 _HOLD_SECONDS = 0.05
 """Long enough for clients that call in sequence to make their next call, and for
 clients to learn that the server ends."""
@@ -107,6 +110,9 @@ def _make_server(settings: Settings, interceptors: list[grpc.ServerInterceptor])
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
+            # Compressed messages are refused: before 1.85 gRPC inflates them without a
+            # bound, a thousand bytes from each, and then looks at their length.
+            ("grpc.compression_enabled_algorithms_bitset", _UNCOMPRESSED),
             # Calls that no handler was asked for yet wait in gRPC's core; past
             # the first number some are cancelled there, past the second all.
             ("grpc.server.max_pending_requests", settings.max_pending_calls // 2),
