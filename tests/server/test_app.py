@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -104,6 +105,38 @@ def test_a_socket_left_by_a_dead_server_is_replaced(tmp_path: Path) -> None:
         dead.bind(str(tmp_path / "socket"))
     with serving(tmp_path) as (_, stub):
         stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("plant", "kind"),
+    [
+        (lambda path: path.write_text("mine"), "a file"),
+        (lambda path: path.mkdir(), "a folder"),
+        (lambda path: path.symlink_to(path.parent / "elsewhere"), "a link"),
+        (os.mkfifo, "no socket"),
+    ],
+    ids=["file", "folder", "link", "pipe"],
+)
+def test_an_address_that_is_no_socket_is_an_error(
+    tmp_path: Path, plant: Callable[[Path], object], kind: str
+) -> None:
+    """It is left as it was, though a socket would be replaced."""
+    path = tmp_path / "socket"
+    (tmp_path / "elsewhere").write_text("kept")
+    plant(path)
+    before = path.lstat()
+    app = build(settings_in(tmp_path))
+    with pytest.raises(StartError) as caught:
+        app.start()
+    assert str(caught.value) == (
+        f"`listen` must be the path of a socket, or of nothing yet; got 'unix:{path}', "
+        f"which is {kind}"
+    )
+    after = path.lstat()
+    assert (after.st_ino, after.st_mode, after.st_size, after.st_mtime_ns) == (
+        before.st_ino, before.st_mode, before.st_size, before.st_mtime_ns,
+    )  # fmt: skip
+    assert (tmp_path / "elsewhere").read_text() == "kept"
 
 
 def test_an_unsafe_cache_directory_is_an_error(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +21,8 @@ from gradwire_server.start_error import StartError
 
 _UNCOMPRESSED = 1 << 0
 """gRPC's set of compressions, a bit for each: only the first, which is none."""
+
+_KINDS = {stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link"}
 
 _HOLD_SECONDS = 0.05
 """Long enough for clients that call in sequence to make their next call, and for
@@ -60,10 +65,11 @@ class GrpcServer:
         Raises:
             StartError: the address can't be bound.
         """
+        _check_place(self._listen)
         try:
             port = self._guard.add_port(self._server)
         except RuntimeError as error:
-            raise StartError(str(error)) from error
+            raise StartError(f"`listen` {self._listen} can't be bound: {error}") from error
         if self._listen.startswith("unix:"):
             return self._listen
         return f"{self._listen.rpartition(':')[0]}:{port}"
@@ -96,6 +102,28 @@ class GrpcServer:
         for pool in self._pools:
             pool.stop()
         return idle
+
+
+def _check_place(listen: str) -> None:
+    """Checks what is at the path of a Unix socket.
+
+    gRPC replaces a socket that a dead server has left. It leaves anything else, too, but
+    says only that it can't bind.
+
+    Raises:
+        StartError: it is something else, such as a file or a link.
+    """
+    path = listen.removeprefix("unix:")
+    if path == listen:
+        return
+    with contextlib.suppress(OSError):  # there is nothing, or binding will fail and say why
+        mode = os.lstat(path).st_mode
+        if not stat.S_ISSOCK(mode):
+            kind = _KINDS.get(stat.S_IFMT(mode), "no socket")
+            raise StartError(
+                f"`listen` must be the path of a socket, or of nothing yet; got {listen!r}, "
+                f"which is {kind}"
+            )
 
 
 def _make_server(settings: Settings, interceptors: list[grpc.ServerInterceptor]) -> grpc.Server:
