@@ -14,6 +14,7 @@ import gradwire as gw
 from gradwire.ir import encode_program
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.rpc.admission.receive_timeouts import HALF_SENT_SECONDS
+from gradwire_server.runtime import host_memory
 from programs import SIN, X
 from raw_requests import RawConnection, grpc_message
 from server_process import eventually
@@ -160,6 +161,27 @@ def test_a_peer_with_few_slow_messages_is_not_cut_for_another(tmp_path: Path) ->
         slow.go_on(number, message[-8:], end=True)
         assert eventually(lambda: number in slow.ended)
         assert b"grpc-status\x010" in slow.ended[number]
+
+
+def test_half_sent_requests_are_few_when_memory_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many stay as could be in flight, and none of health, where messages are short."""
+    bounds = {"max_message_bytes": 10_000, "max_bytes_in_flight": 40_000}
+    with (
+        serving(tmp_path, listen="127.0.0.1:0", **bounds) as (app, stub),
+        RawConnection(app.address) as flood,
+    ):
+        paths = [COMPUTE, "/gradwire.v1.DerivativeService/Prepare", "/grpc.health.v1.Health/Check"]
+        sent = [flood.begin(path, grpc_message(bytes(900))[:-1]) for path in paths * 4]
+        time.sleep(4 * HALF_SENT_SECONDS)
+        assert flood.ended == {}
+        monkeypatch.setattr(host_memory, "free_bytes", lambda: 39_999)
+        assert eventually(lambda: len(flood.ended) == 8)
+        time.sleep(4 * HALF_SENT_SECONDS)
+        assert len(flood.ended) == 8
+        assert flood.ended.keys() >= set(sent[2::3])
+        assert stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=20).opsets
 
 
 def test_health_answers_while_the_server_is_full(tmp_path: Path) -> None:

@@ -4,12 +4,19 @@ import threading
 import time
 
 from gradwire_server.process.watchdog import Watchdog
-from gradwire_server.rpc.admission.receive_timeouts import HALF_SENT_SECONDS, ReceiveTimeouts
+from gradwire_server.rpc.admission.receive_timeouts import (
+    HALF_SENT_SECONDS,
+    MessageMemory,
+    ReceiveTimeouts,
+)
+from server_process import eventually
+
+ENOUGH = MessageMemory(0, lambda: False)
 
 
 def test_a_call_is_cancelled_once_its_time_is_over(watchdog: Watchdog) -> None:
     """Not before, and once; one whose message has arrived is not."""
-    timeouts = ReceiveTimeouts(0.4, watchdog)
+    timeouts = ReceiveTimeouts(0.4, watchdog, ENOUGH)
     cancelled: list[tuple[str, float]] = []
     late = threading.Event()
 
@@ -29,7 +36,7 @@ def test_a_call_is_cancelled_once_its_time_is_over(watchdog: Watchdog) -> None:
 
 def test_a_call_may_end_after_it_was_cancelled(watchdog: Watchdog) -> None:
     """As it does: what reads its messages then learns that none will come."""
-    timeouts = ReceiveTimeouts(0.05, watchdog)
+    timeouts = ReceiveTimeouts(0.05, watchdog, ENOUGH)
     cancelled = threading.Event()
     key = timeouts.begin("Compute", "ipv4:127.0.0.1", cancelled.set)
     assert cancelled.wait(10)
@@ -39,8 +46,8 @@ def test_a_call_may_end_after_it_was_cancelled(watchdog: Watchdog) -> None:
 class Half:
     """Calls whose message doesn't arrive, and the names of those that were cancelled."""
 
-    def __init__(self, watchdog: Watchdog) -> None:
-        self.timeouts = ReceiveTimeouts(30.0, watchdog)
+    def __init__(self, watchdog: Watchdog, memory: MessageMemory = ENOUGH) -> None:
+        self.timeouts = ReceiveTimeouts(30.0, watchdog, memory)
         self.cancelled: list[str] = []
         self._count = 0
 
@@ -89,3 +96,16 @@ def test_only_calls_that_hold_the_places_give_way(watchdog: Watchdog) -> None:
     time.sleep(2 * HALF_SENT_SECONDS)
     assert [half.timeouts.make_room(3, "Compute") for _ in range(2)] == [True, False]
     assert half.cancelled == ["b4"]
+
+
+def test_half_sent_requests_give_way_when_memory_is_short(watchdog: Watchdog) -> None:
+    """But for some, which may stay; of the peer with the most at first, and none before that."""
+    short = threading.Event()
+    half = Half(watchdog, MessageMemory(2, short.is_set))
+    half.send(*"abbb")
+    time.sleep(4 * HALF_SENT_SECONDS)
+    assert half.cancelled == []
+    short.set()
+    assert eventually(lambda: half.cancelled == ["b1", "b2"])
+    time.sleep(4 * HALF_SENT_SECONDS)
+    assert half.cancelled == ["b1", "b2"]

@@ -13,6 +13,7 @@ import pytest
 
 from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.rpc.admission.bounds import Admission, Bound
+from gradwire_server.rpc.admission.receive_timeouts import MessageMemory
 from gradwire_server.rpc.admission.service_pool import ServicePool
 from gradwire_server.serving.call_record import CallRecord
 from server_process import eventually
@@ -69,6 +70,7 @@ class Pools:
                 services,
                 admission,
                 receive_seconds,
+                MessageMemory(most, lambda: False),
                 self.watchdog,
                 self.records.append,
                 lambda: wait,

@@ -75,7 +75,9 @@ class Settings:
         max_request_items: Fields and list elements of one request, counted
             before it is parsed.
         max_bytes_in_flight: Requests in progress at the same time, in bytes:
-            sixteen of the largest. What is still arriving isn't counted.
+            sixteen of the largest. What is still arriving isn't counted; when
+            less memory is free than this, requests that are half-sent for longer
+            than 0.1 s are cancelled, but for sixteen.
         max_calls: Calls in progress at the same time. Each has a thread; one
             more is refused before it is read.
         max_receive_seconds: How long the message of a call in progress may

@@ -31,20 +31,36 @@ class Arrival:
     cancel: Callable[[], object]
 
 
+@dataclass(frozen=True, slots=True)
+class MessageMemory:
+    """What messages that are arriving may hold.
+
+    Attributes:
+        spared: How many half-sent requests may stay when memory is short.
+        is_short: Says whether it is, by a look at the system.
+    """
+
+    spared: int
+    is_short: Callable[[], bool]
+
+
 class ReceiveTimeouts:
     """The calls whose message has not arrived yet."""
 
-    def __init__(self, seconds: float, watchdog: Watchdog) -> None:
+    def __init__(self, seconds: float, watchdog: Watchdog, memory: MessageMemory) -> None:
         """Makes it.
 
         Args:
             seconds: How long a message may take to arrive.
             watchdog: Checks the calls while it runs.
+            memory: What of them may stay when memory is short.
         """
         self._seconds = seconds
+        self._memory = memory
         self._lock = threading.Lock()
         self._arrivals: dict[Arrival, None] = {}  # the oldest first
         watchdog.every(seconds / _CHECKS, self._cancel_late)
+        watchdog.every(HALF_SENT_SECONDS, self._relieve)
 
     def begin(self, method: str, peer: str, cancel: Callable[[], object]) -> Arrival:
         """Adds a call.
@@ -81,11 +97,21 @@ class ReceiveTimeouts:
         Returns:
             Whether a place is free now, or will be in a moment.
         """
+        return self._give_way(places // 2, method)
+
+    def _relieve(self) -> None:
+        """Cancels half-sent requests while memory is short: gRPC holds what has come of each."""
+        if len(self._arrivals) > self._memory.spared and self._memory.is_short():
+            while self._give_way(self._memory.spared, None):
+                pass
+
+    def _give_way(self, spared: int, method: str | None) -> bool:
+        """Cancels a half-sent request if there are more than some; returns whether it did."""
         latest = time.monotonic() - HALF_SENT_SECONDS
         with self._lock:
             waiting = takewhile(lambda arrival: arrival.since <= latest, self._arrivals)
             half_sent = [arrival for arrival in waiting if method in (None, arrival.method)]
-            if 2 * len(half_sent) <= places:
+            if len(half_sent) <= spared:
                 return False
             (peer, _), *_ = Counter(arrival.peer for arrival in half_sent).most_common(1)
             oldest = next(arrival for arrival in half_sent if arrival.peer == peer)

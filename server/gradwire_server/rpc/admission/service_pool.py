@@ -13,7 +13,7 @@ import grpc
 from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.rpc.admission.bounds import Admission
 from gradwire_server.rpc.admission.handler import AdmissionHandler
-from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
+from gradwire_server.rpc.admission.receive_timeouts import MessageMemory, ReceiveTimeouts
 from gradwire_server.serving.call_record import CallRecord
 
 
@@ -36,6 +36,7 @@ class ServicePool:
         services: Sequence[grpc.GenericRpcHandler],
         admission: Admission,
         receive_seconds: float,
+        memory: MessageMemory,
         watchdog: Watchdog,
         note: Callable[[CallRecord], None],
         expected_wait: Callable[[], float] = _no_wait,
@@ -47,6 +48,7 @@ class ServicePool:
             services: The services; a call goes to the first that has its method.
             admission: Counts the calls. There is a thread for each that it accepts.
             receive_seconds: How long a message may take to arrive.
+            memory: What messages that are arriving may hold.
             watchdog: Checks the calls whose message has not arrived, while it runs.
             note: Called with the record of each call that is refused.
             expected_wait: Returns after how many seconds a refused call should be retried.
@@ -57,7 +59,7 @@ class ServicePool:
             admission,
             expected_wait,
             note,
-            ReceiveTimeouts(receive_seconds, watchdog),
+            ReceiveTimeouts(receive_seconds, watchdog, memory),
             self._threads,
         )
 
