@@ -17,9 +17,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import build
+from gradwire_server.rpc.admission.receive_timeouts import HALF_SENT_SECONDS
 from gradwire_server.rpc.service import SERVICE_NAME
 from gradwire_server.start_error import StartError
 from programs import SIN, X, unary
+from raw_requests import RawConnection, grpc_message
 from server_process import eventually
 from serving import (
     compilers_blocked,
@@ -317,6 +319,21 @@ def test_a_watch_does_not_use_up_the_grace(tmp_path: Path) -> None:
         assert time.monotonic() - start < 30
         listener.join(10)
         assert heard == [Status.NOT_SERVING]
+
+
+def test_half_sent_requests_do_not_use_up_the_grace(tmp_path: Path) -> None:
+    """What will never be whole is cancelled when the server ends; so are checks of health."""
+    app = build(settings_in(tmp_path, listen="127.0.0.1:0", grace=60.0))
+    app.start()
+    with RawConnection(app.address) as caller:
+        half = grpc_message(bytes(100))[:-1]
+        paths = [f"/{SERVICE_NAME}/Compute", "/grpc.health.v1.Health/Check"]
+        sent = [caller.begin(path, half) for path in paths]
+        time.sleep(2 * HALF_SENT_SECONDS)
+        start = time.monotonic()
+        assert app.stop()
+        assert time.monotonic() - start < 5
+        assert eventually(lambda: sorted(caller.ended) == sent or caller.lost)
 
 
 def test_callers_one_after_the_other_hear_of_the_end(tmp_path: Path) -> None:

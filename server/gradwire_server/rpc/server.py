@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 
 from gradwire_server.config.settings import Settings
+from gradwire_server.rpc.admission.receive_timeouts import HALF_SENT_SECONDS
 from gradwire_server.rpc.admission.service_pool import ServicePool
 from gradwire_server.rpc.auth.guard import Guard
 from gradwire_server.rpc.health import Health
@@ -98,7 +99,10 @@ class GrpcServer:
         if idle:
             time.sleep(_HOLD_SECONDS)
             self._lifecycle.release_refusals()
-        stopped.wait()
+        if not stopped.wait(HALF_SENT_SECONDS):
+            for pool in self._pools:
+                pool.cancel_arrivals()
+            stopped.wait()
         for pool in self._pools:
             pool.stop()
         return idle

@@ -99,6 +99,10 @@ class ReceiveTimeouts:
         """
         return self._give_way(places // 2, method)
 
+    def cancel_all(self) -> None:
+        """Cancels all of them, when the server ends: what comes now would only be refused."""
+        self._cancel_since(time.monotonic())
+
     def _relieve(self) -> None:
         """Cancels half-sent requests while memory is short: gRPC holds what has come of each."""
         if len(self._arrivals) > self._memory.spared and self._memory.is_short():
@@ -120,9 +124,12 @@ class ReceiveTimeouts:
         return True
 
     def _cancel_late(self) -> None:
-        latest = time.monotonic() - self._seconds
+        self._cancel_since(time.monotonic() - self._seconds)
+
+    def _cancel_since(self, latest: float) -> None:
+        """Cancels those that have waited since then, or for longer."""
         with self._lock:
-            late = list(takewhile(lambda arrival: arrival.since < latest, self._arrivals))
+            late = list(takewhile(lambda arrival: arrival.since <= latest, self._arrivals))
             for arrival in late:
                 del self._arrivals[arrival]
         for arrival in late:

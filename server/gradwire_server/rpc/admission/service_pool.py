@@ -53,15 +53,20 @@ class ServicePool:
             note: Called with the record of each call that is refused.
             expected_wait: Returns after how many seconds a refused call should be retried.
         """
+        self._timeouts = ReceiveTimeouts(receive_seconds, watchdog, memory)
         self._threads = ThreadPoolExecutor(admission.all_calls.most, thread_name_prefix=name)
         self.handler = AdmissionHandler(
             _Services(services),
             admission,
             expected_wait,
             note,
-            ReceiveTimeouts(receive_seconds, watchdog, memory),
+            self._timeouts,
             self._threads,
         )
+
+    def cancel_arrivals(self) -> None:
+        """Cancels the calls whose message has not arrived."""
+        self._timeouts.cancel_all()
 
     def stop(self) -> None:
         """Lets the threads end once their calls have ended."""
