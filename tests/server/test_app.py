@@ -101,6 +101,16 @@ def test_an_address_in_use_is_an_error(tmp_path: Path) -> None:
             assert (app.address, app.metrics_url) == ("", None)
 
 
+def test_a_socket_of_a_living_server_is_left_to_it(tmp_path: Path) -> None:
+    """Else gRPC takes it away, and nobody reaches the first server any more."""
+    with serving(tmp_path) as (app, stub):
+        with pytest.raises(StartError, match=f"`listen` must be free; got '{app.address}'"):
+            build(settings_in(tmp_path)).start()
+        assert stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=10).opsets
+        with stub_to(app) as another:
+            assert another.GetServerInfo(pb.GetServerInfoRequest(), timeout=10).opsets
+
+
 def test_a_socket_left_by_a_dead_server_is_replaced(tmp_path: Path) -> None:
     """It would else have to be removed by hand."""
     with socket.socket(socket.AF_UNIX) as dead:

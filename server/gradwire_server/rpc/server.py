@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import socket
 import stat
 import time
 from collections.abc import Callable, Sequence
@@ -111,11 +113,12 @@ class GrpcServer:
 def _check_place(listen: str) -> None:
     """Checks what is at the path of a Unix socket.
 
-    gRPC replaces a socket that a dead server has left. It leaves anything else, too, but
-    says only that it can't bind.
+    gRPC replaces the socket that a dead server has left; but also one of a server that
+    lives, which then gets no calls any more. Anything else it leaves, and says only that
+    it can't bind.
 
     Raises:
-        StartError: it is something else, such as a file or a link.
+        StartError: a server listens there, or it is something else, such as a file.
     """
     path = listen.removeprefix("unix:")
     if path == listen:
@@ -128,6 +131,11 @@ def _check_place(listen: str) -> None:
                 f"`listen` must be the path of a socket, or of nothing yet; got {listen!r}, "
                 f"which is {kind}"
             )
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.setblocking(False)
+            # Refused where nobody listens; EAGAIN where too many callers wait already.
+            if caller.connect_ex(path) in (0, errno.EAGAIN):
+                raise StartError(f"`listen` must be free; got {listen!r}, where a server listens")
 
 
 def _make_server(settings: Settings, interceptors: list[grpc.ServerInterceptor]) -> grpc.Server:
