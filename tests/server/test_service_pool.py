@@ -160,6 +160,12 @@ def test_each_pool_has_a_receive_timeout_of_its_own() -> None:
         assert 0.5 <= time.monotonic() - start < 20
         assert not patient.done()
         patient.cancel()
+        (record,) = pools.records
+        assert (record.method, record.status, record.limit) == (
+            "Do", "CANCELLED", "max_receive_seconds",
+        )  # fmt: skip
+        assert record.unread
+        assert record.peer.startswith("ipv4:127.0.0.1:")
 
 
 def test_a_pool_that_stops_leaves_no_thread() -> None:

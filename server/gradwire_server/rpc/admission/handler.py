@@ -5,6 +5,7 @@ It wraps the handlers of any service, and must not import what answers the calls
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ takes 100 (measured with h2load): without this bound refusing took a third of a 
 five times what the server could compute."""
 
 _REFUSALS_AT_ONCE = 20
+_LOG_PERIOD_SECONDS = 1.0
 _SAME_ANSWER_SECONDS = 0.01
 """For so long refusals have the same status: to write one takes as long as to send one."""
 
@@ -60,7 +62,8 @@ class AdmissionHandler(grpc.GenericRpcHandler):
                 be called, or its place would be lost: so the server must have no
                 bound of its own, such as ``maximum_concurrent_rpcs``.
             expected_wait: Returns after how many seconds a refused call should be retried.
-            note: Called with the record of each call that is refused.
+            note: Called with the record of each call that is refused, or cancelled
+                because its message does not arrive.
             timeouts: Cancels calls whose message does not arrive in time.
             threads: Run the calls; as many as ``admission`` accepts.
         """
@@ -73,6 +76,7 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         self._entrances: dict[str, _Handler] = {}
         self._refusals: dict[tuple[str, Bound], _Refusal] = {}
         self._next_refusal_at = 0.0
+        self._logged_cut_at = -math.inf
 
     def service(self, details: grpc.HandlerCallDetails) -> _Handler | None:
         """Returns the handler of a call; gRPC calls this from one thread only."""
@@ -137,7 +141,7 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         """Passes messages on; a call whose message doesn't arrive in time is cancelled."""
         peer = host_of(context.peer())
         while True:
-            arrival = self._timeouts.begin(method, peer, context.cancel)
+            arrival = self._timeouts.begin(method, peer, lambda: self._cut(method, context))
             try:
                 message = next(requests, None)
             finally:
@@ -145,6 +149,23 @@ class AdmissionHandler(grpc.GenericRpcHandler):
             if message is None:
                 return
             yield message
+
+    def _cut(self, method: str, context: _Context) -> None:
+        """Cancels a call whose message does not arrive. One in a while is logged with its peer."""
+        now = time.monotonic()
+        due = now - self._logged_cut_at >= _LOG_PERIOD_SECONDS
+        if due:
+            self._logged_cut_at = now
+        self._note(
+            CallRecord(
+                method,
+                status=grpc.StatusCode.CANCELLED.name,
+                limit="max_receive_seconds",
+                peer=context.peer() if due else "",
+                unread=True,
+            )
+        )
+        context.cancel()
 
     def _refusal(self, path: str, bound: Bound) -> _Handler:
         key = (path, bound)
