@@ -15,7 +15,7 @@ from gradwire.ir import encode_program
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.rpc.admission.receive_timeouts import HALF_SENT_SECONDS
 from gradwire_server.runtime import host_memory
-from programs import SIN, X
+from programs import SIN, X, function, node, program, vector
 from raw_requests import RawConnection, grpc_message
 from server_process import eventually
 from serving import (
@@ -182,6 +182,38 @@ def test_half_sent_requests_are_few_when_memory_is_short(
         assert len(flood.ended) == 8
         assert flood.ended.keys() >= set(sent[2::3])
         assert stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=20).opsets
+
+
+def test_replies_that_are_not_read_are_few_when_memory_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half the bytes stay that requests may have; those who read theirs get them as before."""
+    bounds = {"max_message_bytes": 500_000, "max_bytes_in_flight": 1_000_000}
+    length = 200_000
+    large = inline(
+        program(
+            function([vector(1)], node("broadcast_to", [0], 1, shape=(length // 8,)), results=[1])
+        ),
+        np.ones(1),
+    )
+    with (
+        serving(tmp_path, listen="127.0.0.1:0", **bounds) as (app, stub),
+        RawConnection(app.address) as deaf,
+    ):
+        assert outputs(stub.Compute(large))[0].nbytes == length
+        message = grpc_message(large.SerializeToString())
+        sent = [deaf.begin(COMPUTE, message) for _ in range(10)]
+        for number in sent:
+            deaf.go_on(number, b"", end=True)
+        time.sleep(1)
+        assert app.lifecycle.calls == 0
+        assert deaf.ended == {}
+        monkeypatch.setattr(host_memory, "free_bytes", lambda: 999_999)
+        assert eventually(lambda: len(deaf.ended) == 8)
+        for _ in range(5):
+            assert outputs(stub.Compute(large))[0].nbytes == length
+        time.sleep(0.3)
+        assert len(deaf.ended) == 8
 
 
 def test_health_answers_while_the_server_is_full(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from gradwire_server.rpc.admission.receive_timeouts import (
 )
 from server_process import eventually
 
-ENOUGH = MessageMemory(0, lambda: False)
+ENOUGH = MessageMemory(0, 0, lambda: False)
 
 
 def test_a_call_is_cancelled_once_its_time_is_over(watchdog: Watchdog) -> None:
@@ -101,7 +101,7 @@ def test_only_calls_that_hold_the_places_give_way(watchdog: Watchdog) -> None:
 def test_half_sent_requests_give_way_when_memory_is_short(watchdog: Watchdog) -> None:
     """But for some, which may stay; of the peer with the most at first, and none before that."""
     short = threading.Event()
-    half = Half(watchdog, MessageMemory(2, short.is_set))
+    half = Half(watchdog, MessageMemory(2, 0, short.is_set))
     half.send(*"abbb")
     time.sleep(4 * HALF_SENT_SECONDS)
     assert half.cancelled == []

@@ -70,7 +70,7 @@ class Pools:
                 services,
                 admission,
                 receive_seconds,
-                MessageMemory(most, lambda: False),
+                MessageMemory(most, 2**30, lambda: False),
                 self.watchdog,
                 self.records.append,
                 lambda: wait,

@@ -19,6 +19,9 @@ from gradwire_server.serving.scheduler import Scheduler
 SIDE_RECEIVE_SECONDS = 10.0
 """How long a message to health or reflection may take to arrive. They are small."""
 
+_SIDE_REPLY_BYTES = 16 * 2**20
+"""What replies of theirs that are not read may hold when memory is short."""
+
 
 def derivative_pool(
     derivatives: service.DerivativeService,
@@ -32,7 +35,8 @@ def derivative_pool(
 
     Computes are refused before they are read while too many are in progress, or while
     the scheduler expects them to wait for too long. When memory is short, so many half-sent
-    requests may stay as could be in flight.
+    requests may stay as could be in flight, and half the bytes of replies that are not
+    read: gRPC holds these twice.
     """
     spared = settings.max_bytes_in_flight // settings.max_message_bytes
     computes = settings.max_executions + settings.max_waiting_executions
@@ -47,7 +51,7 @@ def derivative_pool(
         [derivatives.handlers()],
         admission,
         settings.max_receive_seconds,
-        MessageMemory(spared, memory_is_short),
+        MessageMemory(spared, settings.max_bytes_in_flight // 2, memory_is_short),
         watchdog,
         note,
         scheduler.expected_wait,
@@ -83,7 +87,7 @@ def side_pool(
         [health_service.handlers(), reflection.reflection_handlers(names)],
         Admission(Bound("max_side_calls", most, most), {"Watch": few, reflection.METHOD: few}, {}),
         receive_seconds,
-        MessageMemory(0, memory_is_short),
+        MessageMemory(0, _SIDE_REPLY_BYTES, memory_is_short),
         watchdog,
         note,
     )

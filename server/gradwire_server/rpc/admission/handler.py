@@ -17,6 +17,7 @@ from gradwire.errors import OverloadedError
 from gradwire_server.rpc.admission.bounds import Admission, Bound
 from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
 from gradwire_server.rpc.admission.refusals import refusing_handler, run_in
+from gradwire_server.rpc.admission.unread_replies import UnreadReplies
 from gradwire_server.rpc.peers import host_of
 from gradwire_server.rpc.status import describe, to_grpc
 from gradwire_server.serving.call_record import CallRecord
@@ -52,6 +53,7 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         expected_wait: Callable[[], float],
         note: Callable[[CallRecord], None],
         timeouts: ReceiveTimeouts,
+        unread: UnreadReplies,
         threads: ThreadPoolExecutor,
     ) -> None:
         """Makes a handler.
@@ -65,10 +67,12 @@ class AdmissionHandler(grpc.GenericRpcHandler):
             note: Called with the record of each call that is refused, or cancelled
                 because its message does not arrive.
             timeouts: Cancels calls whose message does not arrive in time.
+            unread: Bounds the replies that are not read.
             threads: Run the calls; as many as ``admission`` accepts.
         """
         self._service = service
         self._timeouts = timeouts
+        self._unread = unread
         self._threads = threads
         self._admission = admission
         self._expected_wait = expected_wait
@@ -114,9 +118,11 @@ class AdmissionHandler(grpc.GenericRpcHandler):
 
         def answer(requests: Iterator[Any], context: _Context) -> Any:
             try:
-                return behave(read(method, requests, context), context)
+                reply = behave(read(method, requests, context), context)
             finally:
                 self._admission.leave(method)
+            self._await_reading(reply, context)
+            return reply
 
         def stream(requests: Iterator[Any], context: _Context) -> Iterator[Any]:
             try:
@@ -149,6 +155,13 @@ class AdmissionHandler(grpc.GenericRpcHandler):
             if message is None:
                 return
             yield message
+
+    def _await_reading(self, reply: Any, context: _Context) -> None:
+        """Counts a reply until gRPC has sent it."""
+        length = len(reply) if isinstance(reply, bytes) else 0  # else a short one, of health
+        unread = self._unread.begin(host_of(context.peer()), length, context.cancel)
+        if not context.add_callback(lambda: self._unread.end(unread)):
+            self._unread.end(unread)  # the call has ended already
 
     def _cut(self, method: str, context: _Context) -> None:
         """Cancels a call whose message does not arrive. One in a while is logged with its peer."""

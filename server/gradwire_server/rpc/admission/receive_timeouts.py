@@ -33,14 +33,16 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class MessageMemory:
-    """What messages that are arriving may hold.
+    """What messages may hold that are on their way: no other bound counts them.
 
     Attributes:
         spared: How many half-sent requests may stay when memory is short.
+        spared_bytes: What replies that are not read may hold then.
         is_short: Says whether it is, by a look at the system.
     """
 
     spared: int
+    spared_bytes: int
     is_short: Callable[[], bool]
 
 

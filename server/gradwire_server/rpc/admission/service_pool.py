@@ -14,6 +14,7 @@ from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.rpc.admission.bounds import Admission
 from gradwire_server.rpc.admission.handler import AdmissionHandler
 from gradwire_server.rpc.admission.receive_timeouts import MessageMemory, ReceiveTimeouts
+from gradwire_server.rpc.admission.unread_replies import UnreadReplies
 from gradwire_server.serving.call_record import CallRecord
 
 
@@ -48,7 +49,7 @@ class ServicePool:
             services: The services; a call goes to the first that has its method.
             admission: Counts the calls. There is a thread for each that it accepts.
             receive_seconds: How long a message may take to arrive.
-            memory: What messages that are arriving may hold.
+            memory: What messages may hold that are on their way.
             watchdog: Checks the calls whose message has not arrived, while it runs.
             note: Called with the record of each call that is refused.
             expected_wait: Returns after how many seconds a refused call should be retried.
@@ -61,6 +62,7 @@ class ServicePool:
             expected_wait,
             note,
             self._timeouts,
+            UnreadReplies(memory.spared_bytes, memory.is_short, watchdog),
             self._threads,
         )
 
