@@ -5,7 +5,8 @@
 #   make test-outside SLICE=10  runs one test in ten of it, the same ones everywhere
 
 PYTHON ?= python3
-WORKERS ?= 2
+# One more than cores: tests of processes wait.
+WORKERS ?= 3
 ARGS ?=
 SLICE ?= 1
 SEED := $(or $(SEED),$(shell date +%s))
@@ -15,13 +16,15 @@ export PYTHON
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-shuffled test-outside test-deploy test-wheel test-floor check \
+.PHONY: help demo test test-examples test-long test-shuffled test-outside test-deploy test-wheel \
+	test-floor check \
 	check-style check-types check-imports check-stubs check-docs check-proto check-deploy format \
 	proto docs prometheus-rule bench trace-call gpu-check load locust clean lock image image-test
 
 help:
 	@echo 'make demo        shows what gradwire does, against a server of its own'
 	@echo 'make test        runs the tests; make test-long the ones that take minutes'
+	@echo 'make test-examples  runs the examples and the demo with their checks on'
 	@echo 'make test-shuffled  runs the files in another order; SEED=3 in the same one again'
 	@echo 'make test-outside  compares it with suites of PyTorch, SciPy and NumPy; SLICE=10: a tenth'
 	@echo 'make test-deploy runs servers behind a real Envoy, the dashboard and the alerts'
@@ -76,14 +79,19 @@ demo: .venv/installed-demo
 # into compiling; the other targets compile as a server does. Files go out in their order:
 # xdist would begin with those of the most tests, and end with the few that are slow.
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m 'not long and not deploy and not image' --quick-compiles \
+	$(BIN)/python -m pytest -m 'not long and not deploy and not image and not example' --quick-compiles \
 		--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-shuffled: .venv/installed-dev
 	@echo 'The order of the files follows from SEED=$(SEED).'
-	$(BIN)/python -m pytest -m 'not long and not deploy and not image' --quick-compiles \
+	$(BIN)/python -m pytest -m 'not long and not deploy and not image and not example' --quick-compiles \
 		--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 		--shuffle-files $(SEED) $(ARGS)
+
+# Apart from the others, since nobody waits for their minutes while writing code.
+test-examples: .venv/installed-dev
+	$(BIN)/python -m pytest -m 'example and not long' --quick-compiles \
+		--numprocesses $(WORKERS) --dist load $(ARGS)
 
 test-long: .venv/installed-dev
 	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)

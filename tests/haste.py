@@ -7,7 +7,8 @@ from importlib import metadata
 UNOPTIMISED = {"xla_backend_optimization_level": 0}
 """Options of ``jax.jit`` that save a third of XLA's work. Every XLA knows them."""
 
-_MORE = {"xla_cpu_use_fusion_emitters": "false"}
+_MORE = {"xla_cpu_use_fusion_emitters": "false", "xla_cpu_parallel_codegen_split_count": 1}
+"""The second saves a tenth: a small program isn't worth the threads, and all cores are busy."""
 
 
 def quick_flags() -> str:

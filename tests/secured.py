@@ -30,7 +30,7 @@ _OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
 
 
 @dataclass(frozen=True)
-class House:
+class SecuredServers:
     """One of each server, on loopback, and what their callers may have.
 
     Attributes:
@@ -51,7 +51,7 @@ class House:
 
 
 @contextmanager
-def open_house(folder: Path) -> Iterator[House]:
+def open_secured_servers(folder: Path) -> Iterator[SecuredServers]:
     """Starts the servers."""
     ours, theirs = Authority(folder, "ours"), Authority(folder, "theirs")
     token_file = write_tokens(folder / "tokens", TOKEN, "", OTHER_TOKEN)
@@ -68,7 +68,7 @@ def open_house(folder: Path) -> Iterator[House]:
                 values["token_file"] = str(token_file)
             apps[name] = stack.enter_context(build(settings_in(folder, **values)))
         client = ours.issue("client@gradwire.test")
-        yield House(ours, theirs, client, folder, token_file, apps)
+        yield SecuredServers(ours, theirs, client, folder, token_file, apps)
 
 
 def write_tokens(path: Path, *tokens: str) -> Path:

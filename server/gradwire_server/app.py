@@ -37,6 +37,7 @@ from gradwire_server.serving.compilers import RESERVED, open_compilers
 from gradwire_server.serving.engine import Engine
 from gradwire_server.serving.lifecycle import Lifecycle
 from gradwire_server.serving.plan_cache import PlanCache
+from gradwire_server.serving.program_planner import ProgramPlanner
 from gradwire_server.serving.scheduler import Scheduler
 from gradwire_server.warmup import open_recorder, prepare_records, read_records
 
@@ -113,8 +114,15 @@ class App:
         )
         quarantined = QuarantinedPlans(past.quarantined, past.quarantine_file)
         free_bytes = host_memory.free_bytes if device.platform == "cpu" else lambda: None
+        planner = ProgramPlanner(
+            self.plans,
+            self.compile_pool,
+            self._compilers,
+            settings.program,
+            apart=settings.compiles_apart,
+        )
         self._engine = Engine(
-            self.plans, self.scheduler, settings, device_bytes, quarantined, free_bytes
+            self.plans, planner, self.scheduler, settings, device_bytes, quarantined, free_bytes
         )
 
         # What is called over the network.

@@ -24,8 +24,8 @@ from gradwire.errors import GradwireError
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import OFF, Settings
 from gradwire_server.program.batch import NO_BATCH
+from gradwire_server.program.wire_items import check_items
 from gradwire_server.rpc import messages as requests
-from gradwire_server.rpc.message_limits import check_items
 from gradwire_server.serving import batching
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.deadline import Deadline
@@ -219,7 +219,7 @@ def _parse(content: bytes, settings: Settings) -> Preparation:
         GradwireError: it isn't a valid request.
         DecodeError: it isn't one at all.
     """
-    check_items(content, pb.PrepareRequest, settings.max_request_items)
+    check_items(content, pb.PrepareRequest, "max_request_items", settings.max_request_items)
     request = pb.PrepareRequest.FromString(content)
     request.ClearField("context")
     requests.check_request(request, 0)

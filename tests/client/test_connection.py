@@ -80,7 +80,7 @@ def test_nobody_there_is_found_out_in_five_seconds(tmp_path: Path) -> None:
 
 
 def test_silence_is_found_out_in_five_seconds() -> None:
-    """Whoever takes the connection and never answers is no server."""
+    """One that takes the connection and never answers counts as no server."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         target = f"127.0.0.1:{silent.getsockname()[1]}"
         start = time.monotonic()

@@ -159,7 +159,7 @@ def test_details_that_cannot_be_read_do_no_harm(
 def test_overload_names_the_server_and_the_attempts(
     server: ScriptedServer, connection: Connection
 ) -> None:
-    """Whoever reads it knows whom to blame and that patience has been tried."""
+    """It says which server failed, and that the call was repeated."""
     error = failure(server, connection, detailed(Reason.ERROR_REASON_OVERLOADED, text="full"))
     assert type(error) is OverloadedError
     assert f"`{server.target}`: full" in str(error)

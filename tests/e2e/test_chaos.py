@@ -22,9 +22,10 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "300"))
 
 
-def _check(folder: Path, seconds: float, *, kills_supervisors: bool) -> None:
+def _check(folder: Path, seconds: float, *, newcomers: int, kills_supervisors: bool) -> None:
+    """One call in ``newcomers`` is of a new program."""
     with SupervisedCommand(folder, *FLAGS) as command, TcpProxy(command.socket) as proxy:
-        clients = Clients(proxy.address, timeout=TIMEOUT, newcomers=10, seed=SEED)
+        clients = Clients(proxy.address, timeout=TIMEOUT, newcomers=newcomers, seed=SEED)
         calls = clients.outcomes
         chaos = Chaos(command, proxy, SEED, calls.__len__, kills_supervisors=kills_supervisors)
         with clients:
@@ -40,14 +41,14 @@ def _check(folder: Path, seconds: float, *, kills_supervisors: bool) -> None:
 
 def test_every_value_is_right_while_things_break(tmp_path: Path) -> None:
     """Whatever is killed, stopped, cut or evicted, each call has the right answer in time."""
-    _check(tmp_path, 15.0, kills_supervisors=False)
+    _check(tmp_path, 15.0, newcomers=10, kills_supervisors=False)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_every_value_is_right_for_long(tmp_path: Path) -> None:
     """The same for CHAOS_SECONDS from CHAOS_SEED, and with supervisors that are killed."""
-    _check(tmp_path, SECONDS, kills_supervisors=True)
+    _check(tmp_path, SECONDS, newcomers=200, kills_supervisors=True)
 
 
 def test_the_check_finds_a_wrong_value(tmp_path: Path) -> None:

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import gradwire as gw
+
+pytestmark = pytest.mark.example
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FUNCTIONS = {name for name in gw.__all__ if name[0].islower() and callable(getattr(gw, name))}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.example
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ARTICLES = sorted(p for p in EXAMPLES.glob("*.py") if not p.name.startswith("demo"))
 SABOTAGE = """

@@ -14,7 +14,7 @@ import gradwire as gw
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import App, build
 from gradwire_server.observability.logs import FIELDS
-from secured import TOKEN, House, bearer, channel_to, open_house, write_tokens
+from secured import TOKEN, SecuredServers, bearer, channel_to, open_secured_servers, write_tokens
 from server_process import eventually, run_script
 from serving import Stub, serving, settings_in
 
@@ -23,9 +23,9 @@ SECRET = [("gradwire-caller", "a secret of the client's own")]
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredServers]:
     """Servers that ask for tokens and certificates."""
-    with open_house(tmp_path_factory.mktemp("house")) as opened:
+    with open_secured_servers(tmp_path_factory.mktemp("secured")) as opened:
         yield opened
 
 
@@ -57,27 +57,27 @@ def test_the_name_of_a_token_comes_first(tmp_path: Path, caller_of: Call) -> Non
     assert "x" * 20 not in names[2]
 
 
-def test_a_certificate_names_its_caller(house: House, caller_of: Call) -> None:
+def test_a_certificate_names_its_caller(secured: SecuredServers, caller_of: Call) -> None:
     """Where clients have one, and unless it is a balancer's, which calls for others."""
-    with channel_to(house.apps["mtls"], house.ours, house.client) as channel:
-        name = caller_of(house.apps["mtls"], channel, SECRET)
+    with channel_to(secured.apps["mtls"], secured.ours, secured.client) as channel:
+        name = caller_of(secured.apps["mtls"], channel, SECRET)
     assert name == "certificate:client@gradwire.test"
-    server = house.ours.issue("127.0.0.1", "gradwire.test")
+    server = secured.ours.issue("127.0.0.1", "gradwire.test")
     settings = settings_in(
-        house.folder,
+        secured.folder,
         listen="127.0.0.1:0",
         tls_cert=server.cert,
         tls_key=server.key,
-        tls_client_ca=house.ours.ca,
+        tls_client_ca=secured.ours.ca,
         balancer_certificates="another, client@gradwire.test",
     )
-    with build(settings) as app, channel_to(app, house.ours, house.client) as channel:
+    with build(settings) as app, channel_to(app, secured.ours, secured.client) as channel:
         assert caller_of(app, channel, SECRET).startswith("client:")
 
 
-def test_a_secret_tells_clients_apart(house: House, caller_of: Call) -> None:
+def test_a_secret_tells_clients_apart(secured: SecuredServers, caller_of: Call) -> None:
     """The log holds its hash; without one the address is the name."""
-    app = house.apps["plain"]
+    app = secured.apps["plain"]
     with channel_to(app) as channel:
         first, again = (caller_of(app, channel, SECRET) for _ in range(2))
         other = caller_of(app, channel, [("gradwire-caller", "another")])

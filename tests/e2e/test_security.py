@@ -18,7 +18,15 @@ from grpc_reflection.v1alpha import reflection_pb2
 from gradwire.v1 import error_pb2
 from gradwire.v1 import service_pb2 as pb
 from programs import SIN, X
-from secured import OTHER_TOKEN, SERVERS, TOKEN, House, bearer, channel_to, open_house
+from secured import (
+    OTHER_TOKEN,
+    SERVERS,
+    TOKEN,
+    SecuredServers,
+    bearer,
+    channel_to,
+    open_secured_servers,
+)
 from serving import detail_of, inline, prepare_request, refused, serving
 
 SERVICE = "gradwire.v1.DerivativeService"
@@ -53,9 +61,9 @@ WRONG = {
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with open_house(tmp_path_factory.mktemp("house")) as house:
-        yield house
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredServers]:
+    with open_secured_servers(tmp_path_factory.mktemp("secured")) as secured:
+        yield secured
 
 
 CHANNELS = {
@@ -97,11 +105,11 @@ def _outcome(channel: grpc.Channel, path: str, request: bytes, metadata: Any = (
 
 @pytest.mark.parametrize("kind", CHANNELS)
 @pytest.mark.parametrize("name", SERVERS)
-def test_who_may_call_what(house: House, name: str, kind: str) -> None:
+def test_who_may_call_what(secured: SecuredServers, name: str, kind: str) -> None:
     """All must connect as the server requires; all but health need a token, if it has any."""
-    features, app = SERVERS[name], house.apps[name]
+    features, app = SERVERS[name], secured.apps[name]
     connected = _is_connected(features, kind)
-    with CHANNELS[kind](house, app) as channel:
+    with CHANNELS[kind](secured, app) as channel:
         health = _outcome(channel, HEALTH, HEALTH_REQUEST)
         assert health == ("OK" if connected else "UNAVAILABLE")
         cases = itertools.product({**REQUESTS, **UNKNOWN}.items(), {**RIGHT, **WRONG}.items())
@@ -115,15 +123,15 @@ def test_who_may_call_what(house: House, name: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["plain+token", "tls+token"])
-def test_the_message_says_what_was_wrong(house: House, name: str) -> None:
+def test_the_message_says_what_was_wrong(secured: SecuredServers, name: str) -> None:
     """The rule and the kind of what was received, without the token."""
     cases = {
         "none": "got no token",
         "wrong": "got a token that isn't known",
         "another scheme": "got another scheme than Bearer",
     }
-    app = house.apps[name]
-    with channel_to(app, house.ours if name.startswith("tls") else None) as channel:
+    app = secured.apps[name]
+    with channel_to(app, secured.ours if name.startswith("tls") else None) as channel:
         for token, text in cases.items():
             with refused("UNAUTHENTICATED", "UNAUTHENTICATED") as caught:
                 channel.unary_unary(f"/{SERVICE}/Compute")(b"", metadata=WRONG[token], timeout=10)
@@ -131,9 +139,9 @@ def test_the_message_says_what_was_wrong(house: House, name: str) -> None:
             assert text in caught.value.details()
 
 
-def test_a_refused_request_is_not_read(house: House) -> None:
+def test_a_refused_request_is_not_read(secured: SecuredServers) -> None:
     """Neither one that doesn't parse nor one that is larger than any may be."""
-    with channel_to(house.apps["plain+token"]) as channel:
+    with channel_to(secured.apps["plain+token"]) as channel:
         call = channel.unary_unary(f"/{SERVICE}/Compute")
         for size in (1, 2**20, 80 * 2**20):
             for _ in range(5):
@@ -145,14 +153,14 @@ def test_a_refused_request_is_not_read(house: House) -> None:
 
 
 def test_refusals_are_counted_and_logged(
-    house: House, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    secured: SecuredServers, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Under the names of our methods only, whatever the caller names; without the token.
 
     Of many in one second a single line is written, with the address of the caller.
     """
     caplog.set_level(logging.INFO)
-    values = {"token_file": str(house.token_file), "metrics": "127.0.0.1:0"}
+    values = {"token_file": str(secured.token_file), "metrics": "127.0.0.1:0"}
     with serving(tmp_path, **values) as (app, _), channel_to(app) as channel:
         for path in (f"/{SERVICE}/Compute", "/a.Service/Chosen", "/Chosen"):
             assert _outcome(channel, path, b"", bearer("x" * 20)) == "UNAUTHENTICATED"

@@ -13,16 +13,16 @@ import pytest
 
 import gradwire as gw
 from gradwire.v1 import error_pb2
-from secured import OTHER_TOKEN, TOKEN, House, open_house, write_tokens
+from secured import OTHER_TOKEN, TOKEN, SecuredServers, open_secured_servers, write_tokens
 from server_process import run_script
 
 X = np.arange(3.0)
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with open_house(tmp_path_factory.mktemp("house")) as house:
-        yield house
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredServers]:
+    with open_secured_servers(tmp_path_factory.mktemp("secured")) as secured:
+        yield secured
 
 
 def _works(connection: gw.Connection) -> bool:
@@ -30,11 +30,11 @@ def _works(connection: gw.Connection) -> bool:
         return bool(np.allclose(gw.grad(lambda x: np.sum(x**2))(X), 2 * X))
 
 
-def _certified(house: House) -> gw.TLS:
-    return gw.TLS(ca=house.ours.ca, cert=house.client.cert, key=house.client.key)
+def _certified(secured: SecuredServers) -> gw.TLS:
+    return gw.TLS(ca=secured.ours.ca, cert=secured.client.cert, key=secured.client.key)
 
 
-RIGHT: dict[str, Callable[[House], dict[str, Any]]] = {
+RIGHT: dict[str, Callable[[SecuredServers], dict[str, Any]]] = {
     "plain": lambda h: {},
     "plain+token": lambda h: {"token": TOKEN},
     "tls": lambda h: {"tls": h.ours.ca},
@@ -45,18 +45,18 @@ RIGHT: dict[str, Callable[[House], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_whoever_has_what_is_asked_for_may_call(house: House, name: str) -> None:
+def test_whoever_has_what_is_asked_for_may_call(secured: SecuredServers, name: str) -> None:
     """With a path or a TLS, and with the token, a function, or a file."""
-    assert _works(gw.connect(house.apps[name].address, **RIGHT[name](house)))
+    assert _works(gw.connect(secured.apps[name].address, **RIGHT[name](secured)))
 
 
-def test_a_server_may_have_another_name(house: House) -> None:
+def test_a_server_may_have_another_name(secured: SecuredServers) -> None:
     """That of its certificate, where the address is another."""
-    tls = gw.TLS(ca=house.ours.ca, server_name="gradwire.test")
-    assert _works(gw.connect(house.apps["tls"].address, tls=tls))
+    tls = gw.TLS(ca=secured.ours.ca, server_name="gradwire.test")
+    assert _works(gw.connect(secured.apps["tls"].address, tls=tls))
 
 
-NOT_CONNECTED: dict[str, tuple[str, Callable[[House], Any], str]] = {
+NOT_CONNECTED: dict[str, tuple[str, Callable[[SecuredServers], Any], str]] = {
     "no tls": ("tls", lambda h: None, "the server requires `tls`"),
     "no tls, but a certificate": ("mtls", lambda h: False, "the server requires `tls`"),
     "wrong authority": ("tls", lambda h: h.theirs.ca, "does not come from an authority that `tls`"),
@@ -76,27 +76,27 @@ NOT_CONNECTED: dict[str, tuple[str, Callable[[House], Any], str]] = {
 }
 
 
-def _files(house: House, pair: Any) -> dict[str, str]:
-    return {"ca": house.ours.ca, "cert": pair.cert, "key": pair.key}
+def _files(secured: SecuredServers, pair: Any) -> dict[str, str]:
+    return {"ca": secured.ours.ca, "cert": pair.cert, "key": pair.key}
 
 
-def test_what_is_probably_wrong_is_said_in_five_seconds(house: House) -> None:
+def test_what_is_probably_wrong_is_said_in_five_seconds(secured: SecuredServers) -> None:
     """For each way in which the connection of a client and a server can fail."""
 
     def connect(name: str, tls: Any) -> tuple[Exception | None, float]:
         start = time.monotonic()
         with pytest.raises(gw.UnavailableError) as caught:
-            gw.connect(house.apps[name].address, tls=tls)
+            gw.connect(secured.apps[name].address, tls=tls)
         return caught.value, time.monotonic() - start
 
     with futures.ThreadPoolExecutor(len(NOT_CONNECTED)) as pool:
         results = {
-            case: pool.submit(connect, name, tls(house))
+            case: pool.submit(connect, name, tls(secured))
             for case, (name, tls, _) in NOT_CONNECTED.items()
         }
     for case, (name, _, text) in NOT_CONNECTED.items():
         error, seconds = results[case].result()
-        assert house.apps[name].address in str(error), case
+        assert secured.apps[name].address in str(error), case
         assert "Probably" in str(error), case
         assert text in str(error), (case, str(error))
         assert seconds < 15, case
@@ -111,25 +111,25 @@ WRONG_TOKENS: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("token", WRONG_TOKENS)
 @pytest.mark.parametrize("name", ["plain+token", "tls+token", "mtls+token"])
-def test_a_stranger_is_told_so_at_once(house: House, name: str, token: str) -> None:
+def test_a_stranger_is_told_so_at_once(secured: SecuredServers, name: str, token: str) -> None:
     """With an error of its own, which names the server and is not retried."""
-    tls = RIGHT[name](house).get("tls")
+    tls = RIGHT[name](secured).get("tls")
     start = time.monotonic()
     with pytest.raises(gw.AuthenticationError, match="`authorization` must be") as caught:
-        gw.connect(house.apps[name].address, tls=tls, token=WRONG_TOKENS[token]())
+        gw.connect(secured.apps[name].address, tls=tls, token=WRONG_TOKENS[token]())
     assert time.monotonic() - start < 4  # not five seconds, as for one that isn't there
     assert isinstance(caught.value, PermissionError)
     assert caught.value.reason == error_pb2.ERROR_REASON_UNAUTHENTICATED
-    assert house.apps[name].address in str(caught.value)
+    assert secured.apps[name].address in str(caught.value)
     assert ("no token" if token == "none" else "isn't known") in str(caught.value)
     assert "a-token" not in str(caught.value)
 
 
-def test_a_token_is_asked_for_at_each_call(house: House) -> None:
+def test_a_token_is_asked_for_at_each_call(secured: SecuredServers) -> None:
     """So one that expires is renewed; if it wasn't, the error says so."""
     tokens = [TOKEN]
     with gw.connect(
-        house.apps["tls+token"].address, tls=house.ours.ca, token=lambda: tokens[-1]
+        secured.apps["tls+token"].address, tls=secured.ours.ca, token=lambda: tokens[-1]
     ) as c:
         c.info()
         tokens.append("a-token-that-has-run-out")
@@ -139,13 +139,13 @@ def test_a_token_is_asked_for_at_each_call(house: House) -> None:
         c.info()
 
 
-def test_a_file_of_a_token_is_read_at_each_call(house: House, tmp_path: Path) -> None:
+def test_a_file_of_a_token_is_read_at_each_call(secured: SecuredServers, tmp_path: Path) -> None:
     """As a container's is replaced while it runs."""
     path = write_tokens(tmp_path / "token", "a-token-that-is-not-known")
     with pytest.raises(gw.AuthenticationError):
-        gw.connect(house.apps["plain+token"].address, token=path)
+        gw.connect(secured.apps["plain+token"].address, token=path)
     write_tokens(path, TOKEN)
-    with gw.connect(house.apps["plain+token"].address, token=path) as connection:
+    with gw.connect(secured.apps["plain+token"].address, token=path) as connection:
         write_tokens(path, OTHER_TOKEN, "what comes later doesn't matter")
         connection.info()
         path.unlink()
@@ -153,15 +153,17 @@ def test_a_file_of_a_token_is_read_at_each_call(house: House, tmp_path: Path) ->
             connection.info()
 
 
-def test_the_environment_names_credentials(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_names_credentials(
+    secured: SecuredServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Beside the address; connections that a program makes itself don't use them."""
     variables = {
-        "TARGET": house.apps["mtls+token"].address,
-        "TLS_CA": house.ours.ca,
-        "TLS_CERT": house.client.cert,
-        "TLS_KEY": house.client.key,
+        "TARGET": secured.apps["mtls+token"].address,
+        "TLS_CA": secured.ours.ca,
+        "TLS_CERT": secured.client.cert,
+        "TLS_KEY": secured.client.key,
         "TLS_SERVER_NAME": "gradwire.test",
-        "TOKEN_FILE": str(house.token_file),
+        "TOKEN_FILE": str(secured.token_file),
     }
     for name, value in variables.items():
         monkeypatch.setenv(f"GRADWIRE_{name}", value)
@@ -170,7 +172,7 @@ def test_the_environment_names_credentials(house: House, monkeypatch: pytest.Mon
     connection.info()
     connection.close()
     with pytest.raises(gw.AuthenticationError, match="no token"):
-        gw.connect(house.apps["plain+token"].address)
+        gw.connect(secured.apps["plain+token"].address)
     monkeypatch.setenv("GRADWIRE_TOKEN_FILE", "")
     with pytest.raises(gw.AuthenticationError) as caught:
         gw.current_connection()
@@ -187,10 +189,10 @@ with gw.connect(sys.argv[1], tls=True):
 """
 
 
-def test_public_authorities_may_be_named_in_the_environment(house: House) -> None:
+def test_public_authorities_may_be_named_in_the_environment(secured: SecuredServers) -> None:
     """As for every program that uses gRPC."""
-    variables = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": house.ours.ca}
-    assert run_script(PUBLIC, house.apps["tls"].address, **variables) == ["6.0"]
+    variables = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": secured.ours.ca}
+    assert run_script(PUBLIC, secured.apps["tls"].address, **variables) == ["6.0"]
 
 
 FORKING = """
@@ -212,21 +214,23 @@ with gw.connect(sys.argv[1], tls=tls, token=lambda: sys.argv[5]):
 """
 
 
-def test_forked_processes_prove_themselves_too(house: House, tmp_path: Path) -> None:
+def test_forked_processes_prove_themselves_too(secured: SecuredServers, tmp_path: Path) -> None:
     """Over encrypted connections of their own."""
     files = []
-    for number, path in enumerate((house.ours.ca, house.client.cert, house.client.key)):
+    for number, path in enumerate((secured.ours.ca, secured.client.cert, secured.client.key)):
         files.append(str(tmp_path / f"{number}.pem"))
         Path(files[-1]).write_bytes(Path(path).read_bytes())
-    lines = run_script(FORKING, house.apps["mtls+token"].address, *files, TOKEN)
+    lines = run_script(FORKING, secured.apps["mtls+token"].address, *files, TOKEN)
     assert lines == ["2.0", "[4.0, 6.0]", "8.0"]
 
 
-def test_a_private_server_asks_nobody(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_private_server_asks_nobody(
+    secured: SecuredServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Even if the environment holds the settings of a server that does."""
-    pair = house.ours.issue("127.0.0.1")
-    monkeypatch.setenv("GRADWIRE_SERVER_TOKEN_FILE", str(house.token_file))
+    pair = secured.ours.issue("127.0.0.1")
+    monkeypatch.setenv("GRADWIRE_SERVER_TOKEN_FILE", str(secured.token_file))
     monkeypatch.setenv("GRADWIRE_SERVER_TLS_CERT", pair.cert)
     monkeypatch.setenv("GRADWIRE_SERVER_TLS_KEY", pair.key)
-    monkeypatch.setenv("GRADWIRE_SERVER_TLS_CLIENT_CA", house.ours.ca)
+    monkeypatch.setenv("GRADWIRE_SERVER_TLS_CLIENT_CA", secured.ours.ca)
     assert _works(gw.local())

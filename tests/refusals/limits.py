@@ -17,9 +17,11 @@ TIGHT = ProgramLimits(
     max_program_items=1000,
     max_functions=30,
     max_nodes=100,
+    max_differentiated_nodes=200,
     max_nesting=4,
     max_derivative_order=3,
     max_trip_count=1000,
+    max_loop_steps=100_000,
     max_tensor_elements=2**21,
     max_tensor_bytes=2**23,
     max_constant_bytes=1024,
@@ -52,9 +54,8 @@ def _of_bytes(length: int) -> bytes:
 
 
 def _of_items(items: int) -> Program:
-    """One function, and for each parameter itself and its flag; the rest are results."""
-    count = (items - 2) // 2
-    return program(function([vector()] * count, results=[0] * (items - 1 - 2 * count)))
+    """Nine items for what any program has, the rest are results; and more bytes than items."""
+    return program(function([vector()], results=[0] * (items - 9), name="f" * 1200))
 
 
 def _of_functions(count: int) -> Program:
@@ -132,6 +133,24 @@ def _mapped_pool(rows: int) -> Program:
     return program(inner, function([vector(rows, 31)], vmap, results=[1]))
 
 
+def _differentiated(operator: str, base: int, before: int) -> Program:
+    """Some nodes, and then a derivative of ``base`` nodes."""
+    nodes = [node("sin", [i], i + 1) for i in range(before)]
+    outer = node(operator, [before], before + 1, before + 2, functions=[0])
+    entry = function([vector()], *nodes, outer, results=[before + 2])
+    return program(chain("sin", base, vector()), entry)
+
+
+def _loops(outer: int) -> Program:
+    """So many times a thousand steps."""
+    params = [vector(dtype="int64"), vector()]
+    body = function(params, node("tanh", [1], 2), results=[2])
+    loop = node("fori_loop", [1], 2, functions=[0], lower=0, upper=1000)
+    inner = function(params, loop, results=[2])
+    last = node("fori_loop", [0], 1, functions=[1], lower=0, upper=outer)
+    return program(body, inner, function([vector()], last, results=[1]))
+
+
 def _parameter(*shape: int, dtype: str = "float64") -> Program:
     return unary("negative", type_=vector(*shape, dtype=dtype))
 
@@ -161,6 +180,17 @@ BOUNDARIES = [
     ),
     _boundary("functions", "max_functions", _of_functions(30), _of_functions(31), 31),
     _boundary("nodes_of_calls", "max_nodes", _of_nodes(77), _of_nodes(78), 101),
+    *(
+        _boundary(
+            f"nodes_of_{operator}",
+            "max_differentiated_nodes",
+            _differentiated(operator, base, 1),
+            _differentiated(operator, base, 2),
+            201,
+        )
+        for operator, base in (("grad", 66), ("hessian", 22))
+    ),
+    _boundary("loops_in_loops", "max_loop_steps", _loops(100), _loops(101), 101_000),
     _boundary("nesting", "max_nesting", nested("call", 4), nested("call", 5), 5),
     _boundary("order", "max_derivative_order", nested("grad", 3, 2), nested("grad", 4, 2), 4),
     *(

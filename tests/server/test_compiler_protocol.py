@@ -18,7 +18,7 @@ from gradwire.errors import (
 )
 from gradwire_server.compiler.protocol import (
     COMPILE,
-    COMPILED,
+    DONE,
     READY,
     CompileRequest,
     RemoteFailure,
@@ -48,7 +48,7 @@ def pair() -> Iterator[Pair]:
 def test_frames_come_as_they_were_sent(pair: Pair) -> None:
     """In their order, with and without a payload, and of more than a socket holds."""
     large = os.urandom(5 * 2**20)
-    frames = [(READY, 0, b""), (COMPILE, 2**64 - 1, b"x"), (COMPILED, 3, large), (READY, 4, b"")]
+    frames = [(READY, 0, b""), (COMPILE, 2**64 - 1, b"x"), (DONE, 3, large), (READY, 4, b"")]
 
     def send() -> None:
         for frame in frames:

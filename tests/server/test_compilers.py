@@ -21,7 +21,10 @@ from gradwire.errors import (
     UnavailableError,
 )
 from gradwire.ir import encode_program
+from gradwire_server.planner.plan import plan_program
 from gradwire_server.program.batch import NO_BATCH
+from gradwire_server.program.limits import ProgramLimits
+from gradwire_server.program.verify import verify_program
 from gradwire_server.runtime.executable import load_executable
 from gradwire_server.serving import compiler_process
 from gradwire_server.serving.compilers import CompilerProcesses
@@ -78,6 +81,23 @@ def test_another_process_compiles(make: Callable[..., CompilerProcesses]) -> Non
     (pid,) = compilers.pids
     assert pid != os.getpid()
     assert (compilers.counts.started, compilers.counts.died, compilers.counts.killed) == (1, 0, 0)
+
+
+def test_another_process_plans(make: Callable[..., CompilerProcesses]) -> None:
+    """What it answers is what planning here gives; an error keeps its bound and its place."""
+    compilers, limits = make(), ProgramLimits(max_tensor_elements=1000)
+    cubes = function([vector(3, 2)], node("multiply", [0, 0], 1), results=[1])
+    attrs = {"num_captures": 0, "num_aux": 0, "wrt": (0,)}
+    jacobian = node("jacobian", [0], 1, 2, functions=[0], **attrs)
+    source = program(cubes, function([vector(3, 2)], jacobian, results=[2]), mapped=[True])
+    data = encode_program(source)
+    planned = compilers.plan_program(data, limits)
+    assert planned == plan_program(verify_program(source, limits), limits)
+    assert planned.choices
+    narrow = ProgramLimits(max_tensor_elements=35)
+    with pytest.raises(LimitExceededError, match="`max_tensor_elements` is 35 ") as caught:
+        compilers.plan_program(data, narrow)
+    assert (caught.value.function, caught.value.node) == (1, 0)
 
 
 def test_a_compile_that_takes_too_long_is_ended(make: Callable[..., CompilerProcesses]) -> None:

@@ -33,7 +33,7 @@ def test_double_precision_is_on() -> None:
 def test_wrong_reductions_are_turned_off(
     monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], before: str, after: str
 ) -> None:
-    """In the releases that have them; whoever has set the flag is left alone."""
+    """In the releases that have them; a flag that is set already stays."""
     monkeypatch.setattr(jaxlib.version, "__version_info__", version)
     monkeypatch.setenv("XLA_FLAGS", before)
     set_up_jax.__wrapped__()

@@ -263,7 +263,7 @@ def test_a_queue_that_is_full_refuses(make: Make, slow: threading.Event) -> None
 
 
 def test_a_failure_reaches_all_and_is_not_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks later has it tried again."""
+    """A later request has it tried again."""
     released = threading.Event()
 
     def fail(*operands: Any) -> Any:

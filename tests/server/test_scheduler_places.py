@@ -245,7 +245,7 @@ def test_without_a_queue_nobody_is_refused() -> None:
 
 
 def test_a_caller_with_many_calls_delays_no_other() -> None:
-    """The next place goes to the caller who has the fewest, whoever came first."""
+    """The next place goes to the caller who has the fewest, whichever came first."""
     places = Places(2, 10, "x")
     for _ in range(2):
         places.take(Deadline(0), "", "greedy")

@@ -45,7 +45,7 @@ def test_all_places_must_be_taken(watchdog: Watchdog) -> None:
 
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_caller_may_go_before_the_deadline(watchdog: Watchdog, gone: bool) -> None:
-    """Then the run is abandoned, too; a caller who is there and has time keeps his."""
+    """Then the run is abandoned, too; a run whose caller is there and has time is not."""
     gave_up = threading.Event()
     runs = Runs(1, 0.2, watchdog, gave_up.set)
     with running(runs, Deadline(60, alive=lambda: not gone), "p", "1"):
@@ -54,7 +54,7 @@ def test_a_caller_may_go_before_the_deadline(watchdog: Watchdog, gone: bool) -> 
 
 
 def test_each_is_logged_once(watchdog: Watchdog, caplog: pytest.LogCaptureFixture) -> None:
-    """With its plan and its call, so that whoever sent it can be found."""
+    """With its plan and its call, so that its sender can be found."""
     runs = Runs(3, 0.2, watchdog, lambda: None)
     with ExitStack() as stack:
         for number in range(2):

@@ -142,7 +142,7 @@ def test_prepare_answers_in_time(app: App, stub: Stub) -> None:
 
 
 def test_a_compile_outlives_its_caller(app: App, stub: Stub) -> None:
-    """Whose deadline passes, and whoever asks next finds the plan."""
+    """Even if the deadline of its call passes: the next call finds the plan."""
     source = unary("expm1")
     assert eventually(lambda: app.compile_pool.busy == app.compile_pool.waiting == 0)
     before = app.plans.counts.compiled
@@ -162,7 +162,7 @@ def test_a_compile_outlives_its_caller(app: App, stub: Stub) -> None:
 
 
 def test_a_caller_who_hangs_up_frees_his_thread(app: App, stub: Stub) -> None:
-    """Although his program isn't compiled yet."""
+    """Although its program isn't compiled yet."""
     source = unary("log1p")
     with compilers_blocked(app):
         call = stub.Prepare.future(prepare_request(source))

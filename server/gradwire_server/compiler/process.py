@@ -1,5 +1,7 @@
 """A compiler in a process of its own: it answers requests from a socket until that is closed.
 
+It compiles programs, and checks and plans large ones, which takes Python long.
+
 Run by ``serving.compilers`` as ``python -P -m gradwire_server.compiler.process FD``.
 """
 
@@ -16,15 +18,20 @@ import traceback
 
 from gradwire_server.compiler.protocol import (
     COMPILE,
-    COMPILED,
+    DONE,
     FAILED,
+    PLAN,
     READY,
     STARTED,
+    read_plan_request,
     read_request,
     receive_frame,
     send_frame,
     write_error,
+    write_planned,
 )
+from gradwire_server.planner.plan import plan_program
+from gradwire_server.program.verify import read_program
 
 STACK_BYTES = 256 * 2**20
 """Tracing and XLA's passes recurse with the nesting of a program. Only what is touched of
@@ -56,25 +63,33 @@ def _serve(connection: socket.socket) -> None:
         from gradwire_server.compiler.compile import compile_program
         from gradwire_server.jax_setup import set_up_jax
 
+        def compile_(payload: bytes) -> bytes:
+            request = read_request(payload)
+            return compile_program(
+                request.program, request.precision, request.bucket, request.choices
+            )
+
         set_up_jax()
+        work = {COMPILE: compile_, PLAN: _plan}
         send_frame(connection, READY, 0)
         while (frame := receive_frame(connection)) is not None:
             kind, job, payload = frame
-            assert kind == COMPILE
             send_frame(connection, STARTED, job)
             try:
-                request = read_request(payload)
-                answer = compile_program(
-                    request.program, request.precision, request.bucket, request.choices
-                )
+                answer = work[kind](payload)
             except Exception as error:  # noqa: BLE001 - it is the answer
                 send_frame(connection, FAILED, job, write_error(error, traceback.format_exc()))
             else:
-                send_frame(connection, COMPILED, job, answer)
+                send_frame(connection, DONE, job, answer)
     except BaseException:  # noqa: BLE001 - a compiler without this thread is of no use
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
+
+
+def _plan(payload: bytes) -> bytes:
+    program, limits = read_plan_request(payload)
+    return write_planned(plan_program(read_program(program, limits), limits))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,18 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from gradwire.errors import REASONS, GradwireError, Reason
-from gradwire_server.planner.choices import Choice
+import numpy as np
 
-READY, COMPILE, STARTED, COMPILED, FAILED = range(5)
-"""A compiler says that it is ready, and answers COMPILE by STARTED, and then by COMPILED or
-FAILED. One that dies before STARTED was not ended by the program."""
+from gradwire.errors import REASONS, GradwireError, Reason
+from gradwire.tensors import TensorType
+from gradwire_server.planner.choices import Choice
+from gradwire_server.planner.plan import PlannedProgram
+from gradwire_server.program.bounds import FunctionSize
+from gradwire_server.program.limits import ProgramLimits
+
+READY, PLAN, COMPILE, STARTED, DONE, FAILED = range(6)
+"""A compiler says that it is ready, and answers PLAN and COMPILE by STARTED, and then by DONE
+or FAILED. One that dies before STARTED was not ended by the program."""
 
 _HEADER = struct.Struct("<BQQ")
 _LENGTH = struct.Struct("<I")
@@ -72,6 +78,45 @@ def read_request(data: bytes) -> CompileRequest:
     return CompileRequest(program, precision, bucket, tuple(Choice(*c) for c in choices))
 
 
+def write_plan_request(program: bytes, limits: ProgramLimits) -> bytes:
+    """Writes what ``read_plan_request`` reads: a program to check and to plan."""
+    return _join(dataclasses.astuple(limits), program)
+
+
+def read_plan_request(data: bytes) -> tuple[bytes, ProgramLimits]:
+    """Reads a program, and the bounds that it has to keep."""
+    limits, program = _split(data)
+    return program, ProgramLimits(*limits)
+
+
+def write_planned(planned: PlannedProgram) -> bytes:
+    """Writes what ``read_planned`` reads."""
+    header = {
+        "choices": [dataclasses.astuple(choice) for choice in planned.choices],
+        "inputs": [(t.dtype.name, t.shape) for t in planned.inputs],
+        "outputs": [(t.dtype.name, t.shape) for t in planned.outputs],
+        "mapped": planned.mapped,
+        "size": dataclasses.astuple(planned.size),
+        "widest_bytes": planned.widest_bytes,
+        "operator": planned.operator,
+    }
+    return _join(header, planned.canonical)
+
+
+def read_planned(data: bytes) -> PlannedProgram:
+    """Reads what is known of a program that was checked and planned."""
+    header, canonical = _split(data)
+    return PlannedProgram(
+        canonical=canonical,
+        choices=tuple(Choice(*choice) for choice in header.pop("choices")),
+        inputs=_read_types(header.pop("inputs")),
+        outputs=_read_types(header.pop("outputs")),
+        mapped=tuple(header.pop("mapped")),
+        size=FunctionSize(*header.pop("size")),
+        **header,
+    )
+
+
 def write_error(error: Exception, trace: str) -> bytes:
     """Writes an error. One that isn't meant for callers travels as its traceback."""
     if not isinstance(error, GradwireError) or error.reason not in REASONS:
@@ -89,7 +134,11 @@ def read_error(data: bytes) -> Exception:
     return REASONS[reason].exception(values.pop("message"), reason=reason, **values)
 
 
-def _join(header: Sequence[object], body: bytes) -> bytes:
+def _read_types(types: Sequence[tuple[str, Sequence[int]]]) -> tuple[TensorType, ...]:
+    return tuple(TensorType(np.dtype(name), tuple(shape)) for name, shape in types)
+
+
+def _join(header: object, body: bytes) -> bytes:
     encoded = json.dumps(header).encode()
     return _LENGTH.pack(len(encoded)) + encoded + body
 

@@ -6,11 +6,15 @@ It checks the form of a program, and none of the language's rules.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from gradwire.errors import InvalidProgramError, Reason, UnsupportedError
+from gradwire.errors import (
+    InvalidProgramError,
+    LimitExceededError,
+    Reason,
+    UnsupportedError,
+)
 from gradwire.ir.attrs import kind_in_table
 from gradwire.ir.program import Constant, Function, Node, Param, Program
 from gradwire.opset import OPSET_VERSION
@@ -21,6 +25,7 @@ from gradwire_server.program.attrs import decode_attr, read_located
 from gradwire_server.program.exceeded import exceeded
 from gradwire_server.program.limits import ProgramLimits
 from gradwire_server.program.unknown_fields import has_unknown_fields, reject_unknown_fields
+from gradwire_server.program.wire_items import check_items
 
 _MALFORMED = Reason.ERROR_REASON_MALFORMED_PROGRAM
 _PLACE = re.compile(r"functions\[(\d+)\](?:\.nodes\[(\d+)\])?")
@@ -37,6 +42,7 @@ def decode_program(data: bytes, limits: ProgramLimits) -> Program:
     """
     if len(data) > limits.max_program_bytes:
         raise exceeded("max_program_bytes", limits.max_program_bytes, len(data))
+    _check_items(data, limits.max_program_items)
     message = _parse(data)
     if message.opset != OPSET_VERSION:
         raise UnsupportedError(
@@ -44,7 +50,6 @@ def decode_program(data: bytes, limits: ProgramLimits) -> Program:
             reason=Reason.ERROR_REASON_UNKNOWN_OPSET,
             field="opset",
         )
-    _count_items(message, limits.max_program_items)
     # The entry need not use them all, but each is checked, in Python.
     written = sum(len(function.nodes) for function in message.functions)
     for limit, allowed, got in (
@@ -63,17 +68,30 @@ def decode_program(data: bytes, limits: ProgramLimits) -> Program:
     )
 
 
+def _check_items(data: bytes, allowed: int) -> None:
+    try:
+        check_items(data, pb.Program, "max_program_items", allowed)
+    except LimitExceededError:
+        raise
+    except InvalidProgramError:
+        raise _malformed() from None
+
+
 def _parse(data: bytes) -> pb.Program:
     message = pb.Program()
     try:
         message.ParseFromString(data)
     except (DecodeError, UnicodeDecodeError):  # the latter without the C extension
-        raise InvalidProgramError(
-            "`program` must be a serialised gradwire.v1.Program; the bytes don't parse",
-            reason=_MALFORMED,
-            field="program",
-        ) from None
+        raise _malformed() from None
     return message
+
+
+def _malformed() -> InvalidProgramError:
+    return InvalidProgramError(
+        "`program` must be a serialised gradwire.v1.Program; the bytes don't parse",
+        reason=_MALFORMED,
+        field="program",
+    )
 
 
 def _refuse_unknown_fields(message: pb.Program) -> None:
@@ -84,30 +102,6 @@ def _refuse_unknown_fields(message: pb.Program) -> None:
             error.function = int(found[1])
             error.node = int(found[2]) if found[2] else None
         raise
-
-
-def _count_items(message: pb.Program, allowed: int) -> None:
-    """Bounds messages and list elements before a Python object is made of each.
-
-    A sub-message takes two bytes on the wire and a hundred or more in memory.
-    """
-    got = 0
-
-    def add(*lists: Any) -> None:
-        nonlocal got
-        got += sum(map(len, lists))
-        if got > allowed:
-            raise exceeded("max_program_items", allowed, got)
-
-    add(message.functions, message.mapped)
-    for function in message.functions:
-        add(function.params, function.constants, function.nodes, function.results)
-        for node in function.nodes:
-            add(node.inputs, node.outputs, node.attrs, node.functions)
-            for attr in node.attrs:
-                value = attr.value
-                add(value.ints.values, value.doubles.values, value.strings.values)
-                add(value.index.items)
 
 
 def _decode_function(message: pb.Function, index: int) -> Function:

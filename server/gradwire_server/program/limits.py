@@ -14,13 +14,17 @@ class ProgramLimits:
 
     Attributes:
         max_program_bytes: Serialised program, checked before it is parsed.
-        max_program_items: Messages and list elements in it, counted before
-            a Python object is made of each.
+        max_program_items: Fields and list elements in it, counted before it is
+            parsed.
         max_functions: Functions in its table.
         max_nodes: Nodes after every call is inlined, and nodes of all its functions.
+        max_differentiated_nodes: Nodes after every call is inlined and every derivative
+            taken. Each order counts as three times the nodes: about what it takes.
         max_nesting: Functions that use functions that use functions ...
         max_derivative_order: Orders of differentiation applied to one value.
         max_trip_count: Runs of the body of one loop, where the program says how many.
+        max_loop_steps: Runs of the bodies of all loops together, of loops in loops in
+            each run, where the program says how many.
         max_tensor_elements: Elements of one tensor, intermediates of
             derivatives included.
         max_tensor_bytes: Bytes of one tensor.
@@ -32,12 +36,14 @@ class ProgramLimits:
     """
 
     max_program_bytes: int = 4 * 2**20
-    max_program_items: int = 250_000
+    max_program_items: int = 500_000
     max_functions: int = 4096
     max_nodes: int = 20_000
+    max_differentiated_nodes: int = 30_000
     max_nesting: int = 32
     max_derivative_order: int = 6
     max_trip_count: int = 1_000_000
+    max_loop_steps: int = 1_000_000_000
     max_tensor_elements: int = MAX_ELEMENTS
     max_tensor_bytes: int = 8 * 2**30
     max_constant_bytes: int = 2**20

@@ -15,10 +15,10 @@ from gradwire.errors import InvalidProgramError, Reason
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import Settings
 from gradwire_server.observability.logs import FIELDS
+from gradwire_server.program.wire_items import check_items
 from gradwire_server.rpc import messages as requests
 from gradwire_server.rpc.auth.identity import Identities
 from gradwire_server.rpc.info import describe_server
-from gradwire_server.rpc.message_limits import check_items
 from gradwire_server.rpc.status import describe, to_grpc
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.deadline import Deadline, StillRunning
@@ -126,7 +126,7 @@ class DerivativeService:
             record.caller = self._identities.name(context)
             record.parent = _trace_headers(context)
             try:
-                check_items(data, kind, settings.max_request_items)
+                check_items(data, kind, "max_request_items", settings.max_request_items)
                 request = _parse(kind, data)
                 self._note_caller(request.context, record)
                 self._lifecycle.enter(len(data))

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from gradwire.errors import LimitExceededError
 from gradwire_server.compiler.protocol import (
-    COMPILE,
     READY,
     STARTED,
     Frame,
@@ -73,8 +72,8 @@ class CompilerProcess:
         """Whether the process has ended."""
         return self._process.poll() is not None
 
-    def ask(self, data: bytes, max_seconds: float, max_bytes: int) -> tuple[int, bytes]:
-        """Sends a request; returns the kind and the payload of the answer.
+    def ask(self, kind: int, data: bytes, max_seconds: float, max_bytes: int) -> tuple[int, bytes]:
+        """Sends a request of a kind; returns the kind and the payload of the answer.
 
         Raises:
             LimitExceededError: a bound was passed. The process must be killed.
@@ -86,12 +85,12 @@ class CompilerProcess:
             self._wait_until_ready(max_bytes)
         job, end = next(self._jobs), time.monotonic() + max_seconds
         try:
-            self._begin(job, data, end, max_bytes)
-            kind, answered, payload = self._receive(end, max_bytes)
+            self._begin(kind, job, data, end, max_bytes)
+            answer, answered, payload = self._receive(end, max_bytes)
         except TimeoutError:
             raise _passed("max_compile_seconds", f"{max_seconds:g}", "took longer") from None
         assert answered == job
-        return kind, payload
+        return answer, payload
 
     def resident_bytes(self) -> int:
         """Returns the memory that it takes; 0 where that can't be known."""
@@ -110,9 +109,9 @@ class CompilerProcess:
         """Closes the connection, once no thread waits for an answer."""
         self._connection.close()
 
-    def _begin(self, job: int, data: bytes, end: float, max_bytes: int) -> None:
+    def _begin(self, kind: int, job: int, data: bytes, end: float, max_bytes: int) -> None:
         try:
-            send_frame(self._connection, COMPILE, job, data)
+            send_frame(self._connection, kind, job, data)
             started = self._receive(end, max_bytes)
         except TimeoutError:  # it is an OSError, too
             raise

@@ -19,13 +19,20 @@ from gradwire.errors import (
     UnavailableError,
 )
 from gradwire_server.compiler.protocol import (
-    COMPILED,
+    COMPILE,
+    DONE,
+    PLAN,
     CompileRequest,
     read_error,
+    read_planned,
+    write_plan_request,
     write_request,
 )
 from gradwire_server.config.settings import Settings
 from gradwire_server.planner.choices import Choice
+from gradwire_server.planner.plan import PlannedProgram, plan_program
+from gradwire_server.program.limits import ProgramLimits
+from gradwire_server.program.verify import read_program
 from gradwire_server.serving.compiler_process import (
     CompilerProcess,
     DiedError,
@@ -69,6 +76,9 @@ class Compilers(Protocol):
     ) -> bytes:
         """Compiles as ``compiler.compile.compile_program`` does. Thread-safe."""
 
+    def plan_program(self, program: bytes, limits: ProgramLimits) -> PlannedProgram:
+        """Checks and plans a program, within these bounds. Thread-safe."""
+
     def keep_spare(self) -> None:
         """Keeps one more ready than compile, from now on."""
 
@@ -110,6 +120,15 @@ class CompilerInProcess:
         from gradwire_server.compiler.compile import compile_program
 
         return compile_program(program, precision, bucket, choices)
+
+    @staticmethod
+    def plan_program(program: bytes, limits: ProgramLimits) -> PlannedProgram:
+        """Checks and plans a program in the caller's thread.
+
+        Raises:
+            GradwireError: it is refused.
+        """
+        return plan_program(read_program(program, limits), limits)
 
     def keep_spare(self) -> None:
         """Does nothing."""
@@ -167,13 +186,25 @@ class CompilerProcesses:
             UnavailableError: compilers don't start, or the server ends.
             Exception: what the compiler says.
         """
-        data = write_request(CompileRequest(program, precision, bucket, tuple(choices)))
-        name = hashlib.sha256(data).digest()
+        request = CompileRequest(program, precision, bucket, tuple(choices))
+        return self._answer(COMPILE, write_request(request))
+
+    def plan_program(self, program: bytes, limits: ProgramLimits) -> PlannedProgram:
+        """Checks and plans a program in another process, within the bounds of a compile.
+
+        Raises:
+            GradwireError: it is refused, or as for ``compile_program``.
+        """
+        return read_planned(self._answer(PLAN, write_plan_request(program, limits)))
+
+    def _answer(self, kind: int, data: bytes) -> bytes:
+        """Returns a compiler's answer; a program that brings compilers down is refused."""
+        name = hashlib.sha256(bytes([kind]) + data).digest()
         self._refusals.check(name)
         started = True
         for _ in range(_TRIES):
             try:
-                return self._ask_one_that_is_there(data)
+                return self._ask_one_that_is_there(kind, data)
             except LimitExceededError as error:
                 if error.metadata.get("limit", "").startswith("max_compile_"):
                     self._refusals.add(name, error)
@@ -216,19 +247,19 @@ class CompilerProcesses:
         for compiler in idle:  # the threads that use the others close them
             compiler.close()
 
-    def _ask_one_that_is_there(self, data: bytes) -> bytes:
+    def _ask_one_that_is_there(self, kind: int, data: bytes) -> bytes:
         """Asks one compiler, or the next if it had ended before: that says nothing of a program."""
         for _ in range(self._max_count):
             try:
-                return self._ask(data)
+                return self._ask(kind, data)
             except GoneError as gone:
                 _log.warning("a compiler has died while it was idle: %s", gone)
-        return self._ask(data)
+        return self._ask(kind, data)
 
-    def _ask(self, data: bytes) -> bytes:
+    def _ask(self, kind: int, data: bytes) -> bytes:
         compiler = self._take()
         try:
-            answer = compiler.ask(data, self._max_seconds, self._max_bytes)
+            answer = compiler.ask(kind, data, self._max_seconds, self._max_bytes)
         except BaseException as error:
             self._discard(compiler, error)
             if self._stopped:
@@ -238,8 +269,8 @@ class CompilerProcesses:
             self._discard(compiler)  # else what it has kept would count as the next program's
         else:
             self._give_back(compiler)
-        kind, payload = answer
-        if kind == COMPILED:
+        result, payload = answer
+        if result == DONE:
             return payload
         raise read_error(payload)
 

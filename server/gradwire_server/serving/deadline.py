@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -13,7 +14,7 @@ T = TypeVar("T")
 
 
 class StillRunning(Exception):
-    """What the caller waits for isn't ready within the wait that it asked for."""
+    """What the caller waits for isn't ready within the time in which it wants an answer."""
 
 
 _CHECK_SECONDS = 0.5
@@ -32,11 +33,16 @@ class Deadline:
         alive: Says whether the caller is still connected.
     """
 
-    __slots__ = ("alive", "at")
+    __slots__ = ("_answer_at", "alive", "at")
 
     def __init__(self, seconds: float, alive: Callable[[], bool] = _always) -> None:
         self.at = time.monotonic() + seconds
         self.alive = alive
+        self._answer_at = math.inf
+
+    def answer_within(self, seconds: float) -> None:
+        """Has every wait end after so many seconds from now, whatever it waits for."""
+        self._answer_at = time.monotonic() + seconds
 
     def remaining(self) -> float:
         """Returns the seconds left; negative when it has passed."""
@@ -55,15 +61,15 @@ class Deadline:
         if self.is_over():
             raise late(doing)
 
-    def wait(self, future: Future[T], doing: str, *, at_most: float | None = None) -> T:
+    def wait(self, future: Future[T], doing: str) -> T:
         """Returns the future's result; the work on it goes on in any case.
 
         Raises:
-            StillRunning: ``at_most`` seconds have passed, the deadline has not.
+            StillRunning: an answer is due, see ``answer_within``; the deadline has not come.
             DeadlineError: the deadline has come, or the caller has gone.
             Exception: what the future failed with.
         """
-        end = self.at if at_most is None else min(self.at, time.monotonic() + at_most)
+        end = min(self.at, self._answer_at)
         while not future.done():
             left = end - time.monotonic()
             if left <= 0 and end < self.at:

@@ -9,16 +9,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gradwire.errors import InvalidProgramError, OverloadedError, QuarantinedError, Reason
 from gradwire.tensors import Array
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import Settings
-from gradwire_server.planner.plan import plan_program
 from gradwire_server.process.quarantine import QuarantinedPlans
 from gradwire_server.program.batch import NO_BATCH
 from gradwire_server.program.exceeded import exceeded
-from gradwire_server.program.verify import read_program
 from gradwire_server.runtime.executable import Executable
 from gradwire_server.serving import batching
 from gradwire_server.serving.batching import BatchLimits
@@ -27,7 +26,10 @@ from gradwire_server.serving.deadline import Deadline, StillRunning
 from gradwire_server.serving.inputs import read_inputs
 from gradwire_server.serving.plan import Plan
 from gradwire_server.serving.plan_cache import HeldPlan, PlanCache
+from gradwire_server.serving.program_planner import ProgramPlanner
 from gradwire_server.serving.scheduler import Scheduler
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Engine:
     def __init__(
         self,
         plans: PlanCache,
+        planner: ProgramPlanner,
         scheduler: Scheduler,
         settings: Settings,
         device_bytes: int,
@@ -89,6 +92,7 @@ class Engine:
 
         Args:
             plans: The plans.
+            planner: Makes plans of programs that are new.
             scheduler: Decides when programs run.
             settings: Bounds on programs, runs and replies.
             device_bytes: The device memory that one run may need; 0 for no bound.
@@ -96,6 +100,7 @@ class Engine:
             free_bytes: Returns the free memory of the device where that is the host.
         """
         self._plans = plans
+        self._planner = planner
         self._scheduler = scheduler
         self._limits = BatchLimits(
             settings.max_batch_rows, settings.max_message_bytes, device_bytes, settings.program
@@ -112,10 +117,10 @@ class Engine:
             GradwireError: the program is refused, or can't be compiled now.
         """
         with record.stage("validate"):
-            held = self._hold(wanted, record)
+            held = self._hold(wanted, deadline, record)
             buckets = self._buckets(held.plan, wanted.batch_sizes)
             ready = {bucket for bucket in buckets if bucket in held.executables}
-        made = self._wait(held, buckets, deadline, record, wanted.max_wait)
+        made = self._wait(held, buckets, deadline, record)
         return Prepared(
             held.plan,
             tuple(held.executables.values()),
@@ -142,8 +147,23 @@ class Engine:
             GradwireError: the program or an input is refused, or there is no
                 time or room to run it now.
         """
+        try:
+            return self._compute(source, inputs, deadline, record)
+        except StillRunning:
+            raise OverloadedError(
+                "the program is still being compiled",
+                reason=Reason.ERROR_REASON_STILL_COMPILING,
+            ) from None
+
+    def _compute(
+        self,
+        source: str | Preparation,
+        inputs: Sequence[pb.Input],
+        deadline: Deadline,
+        record: CallRecord,
+    ) -> Result:
         with record.stage("validate"):
-            held = self._find(source, record)
+            held = self._find(source, deadline, record)
             plan = held.plan
             arrays, rows = read_inputs(inputs, plan)
             record.rows = rows
@@ -156,14 +176,7 @@ class Engine:
                 return Result(plan, outputs, [0] * len(outputs))
             padded = batching.pad(plan, arrays, rows)
         if executable is None:
-            max_wait = None if isinstance(source, str) else source.max_wait
-            try:
-                (executable,) = self._wait(held, [bucket], deadline, record, max_wait)
-            except StillRunning:
-                raise OverloadedError(
-                    "the program is still being compiled",
-                    reason=Reason.ERROR_REASON_STILL_COMPILING,
-                ) from None
+            (executable,) = self._wait(held, [bucket], deadline, record)
         return self._run(plan, executable, padded, rows, deadline, record)
 
     def _run(
@@ -185,25 +198,26 @@ class Engine:
         record.non_finite = sum(non_finite)
         return Result(plan, outputs, non_finite)
 
-    def _find(self, source: str | Preparation, record: CallRecord) -> HeldPlan:
+    def _find(self, source: str | Preparation, deadline: Deadline, record: CallRecord) -> HeldPlan:
         """Returns the plan that a call runs; starts to make the batch sizes that it names."""
         if isinstance(source, str):
             held = self._plans.find(source)
             self._note(held.plan, record)
             return held
-        held = self._hold(source, record)
+        held = self._hold(source, deadline, record)
         if source.batch_sizes:
             for bucket in self._buckets(held.plan, source.batch_sizes):
                 self._plans.make_executable(held, bucket, record.caller)
         return held
 
-    def _hold(self, wanted: Preparation, record: CallRecord) -> HeldPlan:
+    def _hold(self, wanted: Preparation, deadline: Deadline, record: CallRecord) -> HeldPlan:
         """Returns the plan of a program; its bytes are checked if they are new."""
+        if wanted.max_wait is not None:
+            deadline.answer_within(wanted.max_wait)
         held = self._plans.find_source(wanted.program, wanted.precision)
         if held is None:
-            limits = self._limits.program
-            planned = plan_program(read_program(wanted.program, limits), limits)
-            held = self._plans.hold(planned, wanted.precision, wanted.program)
+            planning = self._planner.plan(wanted.program, wanted.precision, record.caller)
+            (held,) = self._wait_for([planning], deadline, "its program was checked")
         self._note(held.plan, record)
         return held
 
@@ -238,34 +252,20 @@ class Engine:
         return sorted({batching.bucket_of(rows) for rows in sizes if rows})
 
     def _wait(
-        self,
-        held: HeldPlan,
-        buckets: Sequence[int],
-        deadline: Deadline,
-        record: CallRecord,
-        max_wait: float | None,
+        self, held: HeldPlan, buckets: Sequence[int], deadline: Deadline, record: CallRecord
     ) -> list[Executable]:
         """Has executables made and waits for them; they are made in any case."""
         with record.stage("compile"):
             futures = [
                 self._plans.make_executable(held, bucket, record.caller) for bucket in buckets
             ]
-            if all(future.done() for future in futures):
-                made = [future.result() for future in futures]
-            else:
-                with self._scheduler.wait_for_compile(deadline):
-                    made = _wait_for_all(futures, deadline, max_wait)
+            made = self._wait_for(futures, deadline, "its program was compiled")
         for executable in made:
             batching.check_memory(executable.cost, self._limits)
         return made
 
-
-def _wait_for_all(
-    futures: Sequence[Future[Executable]], deadline: Deadline, max_wait: float | None
-) -> list[Executable]:
-    start = time.monotonic()
-    made = []
-    for future in futures:
-        left = None if max_wait is None else max(max_wait - (time.monotonic() - start), 0.0)
-        made.append(deadline.wait(future, "its program was compiled", at_most=left))
-    return made
+    def _wait_for(self, futures: Sequence[Future[T]], deadline: Deadline, doing: str) -> list[T]:
+        if all(future.done() for future in futures):
+            return [future.result() for future in futures]
+        with self._scheduler.wait_for_compile(deadline):
+            return [deadline.wait(future, doing) for future in futures]

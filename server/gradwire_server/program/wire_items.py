@@ -28,26 +28,29 @@ class WireType(IntEnum):
     FIXED32 = 5
 
 
-def check_items(data: bytes, kind: type[Message], allowed: int) -> None:
+def check_items(data: bytes, kind: type[Message], limit: str, allowed: int) -> None:
     """Bounds the fields and list elements of a message.
 
     Args:
         data: The message.
         kind: Its type.
-        allowed: The bound, which is the limit ``max_request_items``.
+        limit: The name of the bound.
+        allowed: The bound.
 
     Raises:
         LimitExceededError: there are more. Elements of packed lists are counted
             as if each took one byte.
-        InvalidProgramError: the bytes can't be parsed in any case.
+        InvalidProgramError: the bytes can't be parsed in any case. Its reason is that of a
+            request; a program has another.
     """
     if len(data) > allowed:  # else it can't hold more: each item takes a byte
-        _Counter(data, allowed).count(kind.DESCRIPTOR, 0, len(data))
+        _Counter(data, limit, allowed).count(kind.DESCRIPTOR, 0, len(data))
 
 
 class _Counter:
-    def __init__(self, data: bytes, allowed: int) -> None:
+    def __init__(self, data: bytes, limit: str, allowed: int) -> None:
         self._data = data
+        self._limit = limit
         self._allowed = allowed
         self._items = 0
 
@@ -79,7 +82,7 @@ class _Counter:
     def _add(self, items: int) -> None:
         self._items += items
         if self._items > self._allowed:
-            raise exceeded("max_request_items", self._allowed, self._items)
+            raise exceeded(self._limit, self._allowed, self._items)
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         value = 0

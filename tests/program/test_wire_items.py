@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gradwire.errors import InvalidProgramError, LimitExceededError, Reason
 from gradwire.v1 import service_pb2 as pb
 from gradwire.v1 import tensor_pb2
-from gradwire_server.rpc.message_limits import check_items
+from gradwire_server.program.wire_items import check_items
 
 
 def _input(shape: int, data: int) -> pb.Input:
@@ -29,21 +29,24 @@ def _input(shape: int, data: int) -> pb.Input:
 def test_items_are_bounded(message: pb.ComputeRequest | pb.PrepareRequest, items: int) -> None:
     """At the bound a message passes, one over it doesn't."""
     data = message.SerializeToString()
-    check_items(data, type(message), items)
+    check_items(data, type(message), "max_request_items", items)
     with pytest.raises(LimitExceededError, match=f"`max_request_items` is {items - 1} on"):
-        check_items(data, type(message), items - 1)
+        check_items(data, type(message), "max_request_items", items - 1)
 
 
 def test_data_is_not_counted() -> None:
     """A large array is one item, and is skipped at once."""
     check_items(
-        pb.ComputeRequest(inputs=[_input(2, 10**6)]).SerializeToString(), pb.ComputeRequest, 7
+        pb.ComputeRequest(inputs=[_input(2, 10**6)]).SerializeToString(),
+        pb.ComputeRequest,
+        "max_request_items",
+        7,
     )
 
 
 def test_a_short_message_is_not_looked_at() -> None:
     """It can't hold more items than bytes; the parser says what is wrong with it."""
-    check_items(b"\xff" * 100, pb.ComputeRequest, 100)
+    check_items(b"\xff" * 100, pb.ComputeRequest, "max_request_items", 100)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,7 @@ def test_a_short_message_is_not_looked_at() -> None:
 def test_what_does_not_parse_is_refused(data: bytes) -> None:
     """For the reason that the parser would give."""
     with pytest.raises(InvalidProgramError) as caught:
-        check_items(b"\x12\x01x" * 4 + data, pb.ComputeRequest, 5)
+        check_items(b"\x12\x01x" * 4 + data, pb.ComputeRequest, "max_request_items", 5)
     assert caught.value.reason == Reason.ERROR_REASON_INVALID_REQUEST
 
 
@@ -62,9 +65,9 @@ def test_fields_of_the_future_are_counted_as_one() -> None:
     """Their content is unknown; all wire types are skipped correctly."""
     known = pb.ComputeRequest(plan_id="x").SerializeToString()
     unknown = b"\xf8\x07\x01" + b"\xf9\x07" + b"8" * 8 + b"\xfa\x07\x03abc" + b"\xfd\x07" + b"4" * 4
-    check_items(unknown + known, pb.ComputeRequest, 5)
+    check_items(unknown + known, pb.ComputeRequest, "max_request_items", 5)
     with pytest.raises(LimitExceededError):
-        check_items(unknown + known, pb.ComputeRequest, 4)
+        check_items(unknown + known, pb.ComputeRequest, "max_request_items", 4)
 
 
 @given(st.binary(max_size=200))
@@ -72,6 +75,6 @@ def test_any_bytes_have_an_answer(data: bytes) -> None:
     """Any bytes pass, or are refused with an error of ours."""
     for kind in (pb.ComputeRequest, pb.PrepareRequest):
         try:
-            check_items(data, kind, 3)
+            check_items(data, kind, "max_request_items", 3)
         except InvalidProgramError:
             continue
