@@ -132,8 +132,10 @@ class App:
             self._engine, self.lifecycle, settings, guard.identities(), note
         )
         pools = [
-            derivative_pool(derivatives, settings, self.scheduler, self._watchdog, note),
-            side_pool(self._health, settings, self._watchdog, note),
+            derivative_pool(
+                derivatives, settings, self.scheduler, self._memory_is_short, self._watchdog, note
+            ),
+            side_pool(self._health, settings, self._memory_is_short, self._watchdog, note),
         ]
         self._server = GrpcServer(settings, guard, pools, self.lifecycle, self._health, note)
 
@@ -222,6 +224,11 @@ class App:
         self._http.stop()
         _log.info("stopped")
         return idle and done
+
+    def _memory_is_short(self) -> bool:
+        """Returns whether less is free than the requests in flight may take."""
+        free = host_memory.free_bytes()
+        return free is not None and free < self.settings.max_bytes_in_flight
 
     def __enter__(self) -> App:
         """Starts it."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import threading
 import time
@@ -19,6 +18,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from gradwire_server.process.background_log import BackgroundLog
+from gradwire_server.process.private_folder import PrivateFolder
 
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 """How a program can end a process. SIGKILL is not among them: an operator sends it, or the
@@ -135,11 +135,10 @@ class Quarantine:
         self._entries = dict(kept)
         if self._path is None:
             return
-        draft = self._path.with_suffix(f".{os.getpid()}")
+        folder = PrivateFolder(self._path.parent)
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft.write_text(json.dumps(self._entries), encoding="utf-8")
-            draft.replace(self._path)
+            folder.make()
+            folder.write(self._path.name, json.dumps(self._entries).encode())
             self.file = self._path
         except OSError as error:
             self.file = None
@@ -196,11 +195,11 @@ def _load(path: Path) -> dict[str, Entry]:
     """Reads a file; one that is not there holds nothing.
 
     Raises:
-        OSError: it can't be read.
+        OSError: it can't be read, or may be another user's.
         ValueError: it holds something else.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = json.loads(PrivateFolder(path.parent).read(path.name))
         return {str(plan): Entry(float(until), str(why)) for plan, (until, why) in entries.items()}
     except FileNotFoundError:
         return {}
