@@ -155,8 +155,10 @@ class App:
             self._engine, self.lifecycle, settings, guard.identities(), note
         )
         pools = [
-            derivative_pool(derivatives, settings, self.scheduler, self._watchdog, note),
-            side_pool(self._health, settings, self._watchdog, note),
+            derivative_pool(
+                derivatives, settings, self.scheduler, self._memory_is_short, self._watchdog, note
+            ),
+            side_pool(self._health, settings, self._memory_is_short, self._watchdog, note),
         ]
         self._server = GrpcServer(settings, guard, pools, self.lifecycle, self._health, note)
 
@@ -261,6 +263,11 @@ class App:
             is_needed=lambda since: self.compile_pool.waiting > 0,
             doing="compiles",
         )
+
+    def _memory_is_short(self) -> bool:
+        """Returns whether less is free than the requests in flight may take."""
+        free = host_memory.free_bytes()
+        return free is not None and free < self.settings.max_bytes_in_flight
 
     def __enter__(self) -> App:
         """Starts it."""

@@ -64,7 +64,7 @@ def test_tls_differs_in_nothing_else() -> None:
 
 
 def test_nothing_ends_a_long_call() -> None:
-    """Except the caller's deadline. A `long` test waits longer than Envoy's own limits."""
+    """Once it is sent, but its deadline. A `long` test waits longer than Envoy's own limits."""
     config = deployed()
     route, connections = _route(config), _connections(config)
     assert route["timeout"] == route["idle_timeout"] == "0s"
@@ -72,7 +72,17 @@ def test_nothing_ends_a_long_call() -> None:
         "max_stream_duration": "0s", "grpc_timeout_header_max": "0s",
     }  # fmt: skip
     assert connections["stream_idle_timeout"] == "0s"
-    assert "request_timeout" not in connections
+
+
+def test_half_sent_requests_are_bounded() -> None:
+    """In time, as the servers bound them, and in memory for each call and each connection."""
+    connections, settings = _connections(deployed()), Settings()
+    assert _seconds(connections["request_timeout"]) == settings.max_receive_seconds
+    assert 0 < _seconds(connections["request_headers_timeout"]) < settings.max_receive_seconds
+    bounds = connections["http2_protocol_options"]
+    assert bounds["max_concurrent_streams"] <= 1024
+    assert bounds["initial_stream_window_size"] <= 2**20
+    assert bounds["initial_connection_window_size"] <= 2**23
 
 
 def test_health_is_known_within_a_second() -> None:

@@ -37,3 +37,14 @@ def test_a_crowd_keeps_its_method_out() -> None:
     admission = make(crowded=True)
     assert admission.enter("Compute") is CROWDED
     assert admission.enter("Prepare") is None
+
+
+def test_a_call_may_take_over_a_place() -> None:
+    """Of one that leaves later: until then nothing else is accepted."""
+    admission = make()
+    assert [admission.enter("Compute") for _ in range(2)] == [None, None]
+    admission.take_over("Compute")
+    admission.leave("Compute")
+    assert admission.enter("Compute") is COMPUTES
+    admission.leave("Compute")
+    assert admission.enter("Compute") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import grpc
@@ -9,8 +10,13 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2
 
+import gradwire as gw
+from gradwire.ir import encode_program
 from gradwire.v1 import service_pb2 as pb
-from programs import SIN, X
+from gradwire_server.rpc.admission.receive_timeouts import HALF_SENT_SECONDS
+from gradwire_server.runtime import host_memory
+from programs import SIN, X, function, node, program, vector
+from raw_requests import RawConnection, grpc_message
 from server_process import eventually
 from serving import (
     call_without_a_message,
@@ -26,6 +32,7 @@ from serving import (
 )
 
 COMPUTE = "/gradwire.v1.DerivativeService/Compute"
+SINE = np.sin(X)
 
 
 def test_a_refusal_reads_nothing(tmp_path: Path) -> None:
@@ -113,6 +120,100 @@ def test_a_message_that_takes_too_long_is_not_waited_for(tmp_path: Path) -> None
         release()
         np.testing.assert_allclose(outputs(slow.result(60))[0], np.sin(X))
         assert stub.Compute(inline(SIN, X)).plan_id
+
+
+@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"], ids=["same", "another"])
+def test_half_sent_requests_keep_nobody_out(tmp_path: Path, source: str) -> None:
+    """Of a peer that sends more than there are places for; others, and whole ones, are served."""
+    with (
+        serving(tmp_path, listen="127.0.0.1:0") as (app, stub),
+        RawConnection(app.address, source) as flood,
+        gw.connect(app.address) as connection,
+    ):
+        half = grpc_message(inline(SIN, X).SerializeToString())[:-8]
+        sent = [flood.begin(COMPUTE, half) for _ in range(200)]
+        start = time.monotonic()
+        np.testing.assert_allclose(connection.compute(encode_program(SIN), [X]).outputs[0], SINE)
+        assert time.monotonic() - start < 3
+        for _ in range(20):
+            np.testing.assert_allclose(outputs(stub.Compute(inline(SIN, X), timeout=20))[0], SINE)
+            assert stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=20).opsets
+        assert len(flood.ended) >= len(sent) - app.settings.max_calls
+
+
+def test_a_peer_with_few_slow_messages_is_not_cut_for_another(tmp_path: Path) -> None:
+    """A message that takes long is waited for, while another peer's requests give way."""
+    bounds = {"listen": "127.0.0.1:0", "max_calls": 8, "max_pending_calls": 512}
+    with (
+        serving(tmp_path, **bounds) as (app, stub),
+        RawConnection(app.address) as slow,
+        RawConnection(app.address, "127.0.0.2") as flood,
+    ):
+        message = grpc_message(inline(SIN, X).SerializeToString())
+        number = slow.begin(COMPUTE, message[:-8])
+        time.sleep(2 * HALF_SENT_SECONDS)
+        for _ in range(20):
+            flood.begin(COMPUTE, message[:-8])
+            time.sleep(0.05)
+        assert len(flood.ended) >= 12
+        assert stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=20).opsets
+        assert slow.ended == {}
+        slow.go_on(number, message[-8:], end=True)
+        assert eventually(lambda: number in slow.ended)
+        assert b"grpc-status\x010" in slow.ended[number]
+
+
+def test_half_sent_requests_are_few_when_memory_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many stay as could be in flight, and none of health, where messages are short."""
+    bounds = {"max_message_bytes": 10_000, "max_bytes_in_flight": 40_000}
+    with (
+        serving(tmp_path, listen="127.0.0.1:0", **bounds) as (app, stub),
+        RawConnection(app.address) as flood,
+    ):
+        paths = [COMPUTE, "/gradwire.v1.DerivativeService/Prepare", "/grpc.health.v1.Health/Check"]
+        sent = [flood.begin(path, grpc_message(bytes(900))[:-1]) for path in paths * 4]
+        time.sleep(4 * HALF_SENT_SECONDS)
+        assert flood.ended == {}
+        monkeypatch.setattr(host_memory, "free_bytes", lambda: 39_999)
+        assert eventually(lambda: len(flood.ended) == 8)
+        time.sleep(4 * HALF_SENT_SECONDS)
+        assert len(flood.ended) == 8
+        assert flood.ended.keys() >= set(sent[2::3])
+        assert stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=20).opsets
+
+
+def test_replies_that_are_not_read_are_few_when_memory_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half the bytes stay that requests may have; those who read theirs get them as before."""
+    bounds = {"max_message_bytes": 500_000, "max_bytes_in_flight": 1_000_000}
+    length = 200_000
+    large = inline(
+        program(
+            function([vector(1)], node("broadcast_to", [0], 1, shape=(length // 8,)), results=[1])
+        ),
+        np.ones(1),
+    )
+    with (
+        serving(tmp_path, listen="127.0.0.1:0", **bounds) as (app, stub),
+        RawConnection(app.address) as deaf,
+    ):
+        assert outputs(stub.Compute(large))[0].nbytes == length
+        message = grpc_message(large.SerializeToString())
+        sent = [deaf.begin(COMPUTE, message) for _ in range(10)]
+        for number in sent:
+            deaf.go_on(number, b"", end=True)
+        time.sleep(1)
+        assert app.lifecycle.calls == 0
+        assert deaf.ended == {}
+        monkeypatch.setattr(host_memory, "free_bytes", lambda: 999_999)
+        assert eventually(lambda: len(deaf.ended) == 8)
+        for _ in range(5):
+            assert outputs(stub.Compute(large))[0].nbytes == length
+        time.sleep(0.3)
+        assert len(deaf.ended) == 8
 
 
 def test_health_answers_while_the_server_is_full(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -17,9 +19,12 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import build
 from gradwire_server.compiler import compile as compiler
+from gradwire_server.rpc.admission.receive_timeouts import HALF_SENT_SECONDS
 from gradwire_server.rpc.service import SERVICE_NAME
+from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.start_error import StartError
 from programs import SIN, X, unary
+from raw_requests import RawConnection, grpc_message
 from server_process import eventually
 from serving import (
     compilers_blocked,
@@ -99,6 +104,16 @@ def test_an_address_in_use_is_an_error(tmp_path: Path) -> None:
             assert (app.address, app.metrics_url) == ("", None)
 
 
+def test_a_socket_of_a_living_server_is_left_to_it(tmp_path: Path) -> None:
+    """Else gRPC takes it away, and nobody reaches the first server any more."""
+    with serving(tmp_path) as (app, stub):
+        with pytest.raises(StartError, match=f"`listen` must be free; got '{app.address}'"):
+            build(settings_in(tmp_path)).start()
+        assert stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=10).opsets
+        with stub_to(app) as another:
+            assert another.GetServerInfo(pb.GetServerInfoRequest(), timeout=10).opsets
+
+
 def test_a_socket_left_by_a_dead_server_is_replaced(tmp_path: Path) -> None:
     """It would else have to be removed by hand."""
     with socket.socket(socket.AF_UNIX) as dead:
@@ -107,10 +122,42 @@ def test_a_socket_left_by_a_dead_server_is_replaced(tmp_path: Path) -> None:
         stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=10)
 
 
+@pytest.mark.parametrize(
+    ("plant", "kind"),
+    [
+        (lambda path: path.write_text("mine"), "a file"),
+        (lambda path: path.mkdir(), "a folder"),
+        (lambda path: path.symlink_to(path.parent / "elsewhere"), "a link"),
+        (os.mkfifo, "no socket"),
+    ],
+    ids=["file", "folder", "link", "pipe"],
+)
+def test_an_address_that_is_no_socket_is_an_error(
+    tmp_path: Path, plant: Callable[[Path], object], kind: str
+) -> None:
+    """It is left as it was, though a socket would be replaced."""
+    path = tmp_path / "socket"
+    (tmp_path / "elsewhere").write_text("kept")
+    plant(path)
+    before = path.lstat()
+    app = build(settings_in(tmp_path))
+    with pytest.raises(StartError) as caught:
+        app.start()
+    assert str(caught.value) == (
+        f"`listen` must be the path of a socket, or of nothing yet; got 'unix:{path}', "
+        f"which is {kind}"
+    )
+    after = path.lstat()
+    assert (after.st_ino, after.st_mode, after.st_size, after.st_mtime_ns) == (
+        before.st_ino, before.st_mode, before.st_size, before.st_mtime_ns,
+    )  # fmt: skip
+    assert (tmp_path / "elsewhere").read_text() == "kept"
+
+
 def test_an_unsafe_cache_directory_is_an_error(tmp_path: Path) -> None:
     """If it was set explicitly; without the default one the server starts all the same."""
     (tmp_path / "executables").symlink_to(tmp_path)
-    with pytest.raises(StartError, match="`cache_dir` must hold directories of user"):
+    with pytest.raises(StartError, match=r"`cache_dir` must hold .* is a link"):
         build(settings_in(tmp_path, cache_dir=str(tmp_path)))
 
 
@@ -158,6 +205,22 @@ def test_messages_are_bounded_in_both_directions(tmp_path: Path) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             call(b"\xff" * (size + 1))
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("how", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_compressed_messages_are_refused(tmp_path: Path, how: grpc.Compression) -> None:
+    """Unread, with a status that says why: a few could inflate to more than there is memory."""
+    with (
+        serving(tmp_path, max_message_bytes=100_000) as (app, stub),
+        grpc.insecure_channel(app.address) as channel,
+    ):
+        call = channel.unary_unary(f"/{SERVICE_NAME}/Prepare")
+        for size in (10, 50_000_000):
+            with pytest.raises(grpc.RpcError) as caught:
+                call(bytes(size), compression=how)
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            assert how.name.lower() in caught.value.details()
+        assert stub.GetServerInfo(pb.GetServerInfoRequest()).opsets
 
 
 def test_health_answers_under_full_load(tmp_path: Path) -> None:
@@ -291,11 +354,31 @@ def test_a_watch_does_not_use_up_the_grace(tmp_path: Path) -> None:
         assert heard == [Status.NOT_SERVING]
 
 
+def test_half_sent_requests_do_not_use_up_the_grace(tmp_path: Path) -> None:
+    """What will never be whole is cancelled when the server ends; so are checks of health."""
+    app = build(settings_in(tmp_path, listen="127.0.0.1:0", grace=60.0))
+    app.start()
+    with RawConnection(app.address) as caller:
+        half = grpc_message(bytes(100))[:-1]
+        paths = [f"/{SERVICE_NAME}/Compute", "/grpc.health.v1.Health/Check"]
+        sent = [caller.begin(path, half) for path in paths]
+        time.sleep(2 * HALF_SENT_SECONDS)
+        start = time.monotonic()
+        assert app.stop()
+        assert time.monotonic() - start < 5
+        assert eventually(lambda: sorted(caller.ended) == sent or caller.lost)
+
+
 def test_callers_one_after_the_other_hear_of_the_end(tmp_path: Path) -> None:
-    """Each of their calls is answered, refused by us, or not connected: never broken off."""
-    answers: set[str] = set()
+    """Each call that was begun is answered; the others are refused by us, or not connected.
+
+    Where threads wait for a core, gRPC may also cancel a call that no handler has seen.
+    """
+    answers: Counter[str] = Counter()
+    begun: list[CallRecord] = []
     stop = threading.Event()
     app = build(settings_in(tmp_path))
+    app._recorder.add_observers(begun.extend)
     app.start()
 
     def work() -> None:
@@ -303,9 +386,9 @@ def test_callers_one_after_the_other_hear_of_the_end(tmp_path: Path) -> None:
             while not stop.is_set():
                 try:
                     stub.Compute(inline(SIN, X), timeout=10)
-                    answers.add("OK")
+                    answers["OK"] += 1
                 except grpc.RpcError as error:
-                    answers.add(error.code().name)
+                    answers[error.code().name] += 1
                     time.sleep(0.005)
 
     threads = [threading.Thread(target=work) for _ in range(6)]
@@ -316,4 +399,6 @@ def test_callers_one_after_the_other_hear_of_the_end(tmp_path: Path) -> None:
     stop.set()
     for thread in threads:
         thread.join(30)
-    assert answers == {"OK", "UNAVAILABLE"}
+    assert answers["OK"] == sum(record.status == "OK" for record in begun) > 0
+    assert {record.status for record in begun} <= {"OK", "UNAVAILABLE"}
+    assert answers.keys() <= {"OK", "UNAVAILABLE", "CANCELLED"}

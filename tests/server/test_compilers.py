@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from gradwire_server.program.limits import ProgramLimits
 from gradwire_server.program.verify import verify_program
 from gradwire_server.runtime.executable import load_executable
 from gradwire_server.serving import compiler_process
+from gradwire_server.serving.compiler_process import CompilerProcess
 from gradwire_server.serving.compilers import CompilerProcesses
 from programs import chain, function, nested, node, program, vector
 from server_process import eventually, is_alive
@@ -119,41 +120,27 @@ def test_a_compile_that_takes_too_much_memory_is_ended(
     assert caught.value.metadata["limit"] == "max_compile_bytes"
 
 
-def kill_each(compilers: CompilerProcesses, times: int) -> threading.Thread:
-    """Kills a compiler with SIGSEGV a while after it has begun to compile, so many times."""
+def kill_each(patch: pytest.MonkeyPatch, times: int) -> None:
+    """Has the next compilers killed with SIGSEGV a moment after they have begun to compile."""
+    begin, left = CompilerProcess._begin, iter(range(times))
 
-    def work() -> None:
-        killed: set[int] = set()
-        while len(killed) < times:
-            for pid in compilers.pids:
-                if pid not in killed and _cpu_seconds(pid) > 4:
-                    os.kill(pid, signal.SIGSEGV)
-                    killed.add(pid)
-            time.sleep(0.05)
+    def begin_and_die(self: CompilerProcess, *request: Any) -> None:
+        begin(self, *request)
+        if next(left, None) is not None:
+            threading.Timer(0.1, os.kill, (self.pid, signal.SIGSEGV)).start()
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    return thread
-
-
-def _cpu_seconds(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    patch.setattr(CompilerProcess, "_begin", begin_and_die)
 
 
 def test_a_program_that_brings_compilers_down_is_quarantined(
-    make: Callable[..., CompilerProcesses],
+    make: Callable[..., CompilerProcesses], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the second death; the error names the last, and another program is compiled."""
     compilers = make()
-    killing = kill_each(compilers, 2)
+    kill_each(monkeypatch, 2)
     with pytest.raises(QuarantinedError, match="SIGSEGV") as caught:
         compile_with(compilers, slow())
     assert caught.value.metadata == {"cause": "SIGSEGV"}
-    killing.join(60)
     assert compilers.counts.died == 2
     compile_with(compilers, SMALL)
 
@@ -194,7 +181,7 @@ def test_a_death_that_is_noticed_late_is_no_programs_fault(
     compilers = make(count=2)
     compile_with(compilers, SMALL)
     assert eventually(lambda: len(compilers.pids) == 2)
-    monkeypatch.setattr(compiler_process.CompilerProcess, "has_ended", False)
+    monkeypatch.setattr(CompilerProcess, "has_ended", False)
     for pid in compilers.pids:
         os.kill(pid, signal.SIGKILL)
     (got,) = load_executable(compile_with(compilers, SMALL))([X])
@@ -269,12 +256,20 @@ def test_a_spare_waits_until_the_server_has_started(
 
 
 OWNER = """
-import sys, time
-from gradwire_server.serving import compiler_process
+import time
+from gradwire_server.serving.compiler_process import CompilerProcess
 from gradwire_server.serving.compilers import CompilerProcesses
-compilers = CompilerProcesses(1, 60.0, 2**33)
+
+begin = CompilerProcess._begin
+
+def begin_and_say(*request):
+    begin(*request)
+    print("begun", flush=True)
+
+CompilerProcess._begin = begin_and_say
+compilers = CompilerProcesses(1, 600.0, 2**33)
 print(compilers.pids[0], flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -285,7 +280,7 @@ def test_no_compiler_outlives_its_server(compiles: bool, tmp_path: Path) -> None
     if compiles:
         (tmp_path / "program").write_bytes(slow())
         work = work.replace(
-            "time.sleep(60)",
+            "time.sleep(600)",
             f"compilers.compile_program(open({str(tmp_path / 'program')!r}, 'rb').read(), "
             "'highest', -1, ())",
         )
@@ -294,7 +289,7 @@ def test_no_compiler_outlives_its_server(compiles: bool, tmp_path: Path) -> None
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         if compiles:
-            assert eventually(lambda: _cpu_seconds(pid) > 4, 60)
+            assert owner.stdout.readline() == "begun\n"
         assert is_alive(pid)
         owner.kill()
     assert eventually(lambda: not is_alive(pid), 60)

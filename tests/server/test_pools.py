@@ -36,7 +36,7 @@ def side_server(
     """A server of these services alone: its health, its address and what it has refused."""
     health, refused, watchdog = Health(), [], Watchdog()
     settings = Settings(max_side_calls=max_calls)
-    side = side_pool(health, settings, watchdog, refused.append, silence)
+    side = side_pool(health, settings, lambda: False, watchdog, refused.append, silence)
     watchdog.start()
     with ThreadPoolExecutor(1) as threads:
         server = grpc.server(threads)

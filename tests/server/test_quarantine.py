@@ -152,6 +152,28 @@ def test_a_damaged_file_is_forgotten(
     assert list(make(tmp_path).plans()) == ["a"]
 
 
+def test_links_are_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither as the file nor as its folder: what they lead to is not read and not written."""
+    other = tmp_path / "other"
+    text = '{"a": [9999999999, "SIGSEGV"]}'
+    other.mkdir(mode=0o700)
+    (other / "plans.json").write_text(text)
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o700)
+    (folder / "plans.json").symlink_to(other / "plans.json")
+    assert make(folder).plans() == {}
+    make(folder).add("b", "SIGSEGV")
+    assert list(make(folder).plans()) == ["b"]
+    link = tmp_path / "link"
+    link.symlink_to(other)
+    quarantine = make(link)
+    quarantine.add("c", "SIGSEGV")
+    assert (list(quarantine.plans()), quarantine.file) == (["c"], None)
+    assert LOG.wait(10)
+    assert f"the quarantine is not kept on disk: {link} is a link" in caplog.text
+    assert (other / "plans.json").read_text() == text
+
+
 def test_a_plan_can_be_lifted(tmp_path: Path) -> None:
     """Also one that another process put there; whether it was in is said."""
     make(tmp_path).add("a", "SIGSEGV")

@@ -13,6 +13,7 @@ import pytest
 
 from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.rpc.admission.bounds import Admission, Bound
+from gradwire_server.rpc.admission.receive_timeouts import MessageMemory
 from gradwire_server.rpc.admission.service_pool import ServicePool
 from gradwire_server.serving.call_record import CallRecord
 from server_process import eventually
@@ -69,6 +70,7 @@ class Pools:
                 services,
                 admission,
                 receive_seconds,
+                MessageMemory(most, 2**30, lambda: False),
                 self.watchdog,
                 self.records.append,
                 lambda: wait,
@@ -158,6 +160,12 @@ def test_each_pool_has_a_receive_timeout_of_its_own() -> None:
         assert 0.5 <= time.monotonic() - start < 20
         assert not patient.done()
         patient.cancel()
+        (record,) = pools.records
+        assert (record.method, record.status, record.limit) == (
+            "Do", "CANCELLED", "max_receive_seconds",
+        )  # fmt: skip
+        assert record.unread
+        assert record.peer.startswith("ipv4:127.0.0.1:")
 
 
 def test_a_pool_that_stops_leaves_no_thread() -> None:

@@ -13,7 +13,6 @@ import shutil
 import site
 import subprocess
 import sys
-import tempfile
 import threading
 import weakref
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import IO
 
 from gradwire.errors import UnavailableError
 from gradwire.transport import forks
+from gradwire.transport.socket_folder import SOCKET, make_socket_folder
 
 STARTUP_SECONDS = 60.0
 MAX_ABANDONED_SECONDS = 2.0
@@ -50,10 +50,8 @@ class ServerProcess:
             UnavailableError: it did not start in time, or can't be started at all.
         """
         _check_installed()
-        # Short and in /tmp, since the path of a socket must have at most 107 bytes.
-        parent = "/tmp" if os.path.isdir("/tmp") else None
-        directory = tempfile.mkdtemp(prefix="gradwire-", dir=parent)  # of mode 0700
-        self.target = f"unix:{directory}/s"
+        directory = make_socket_folder()
+        self.target = f"unix:{directory}/{SOCKET}"
         try:
             self._process = subprocess.Popen(
                 _command(self.target),

@@ -110,6 +110,8 @@ def local(
 
     What it compiles is kept in ``~/.cache/gradwire`` for the next one; the
     environment variable GRADWIRE_CACHE_DIR names another folder, or is ``off``.
+    Its socket is in a folder of this user's own below ``/tmp``, or, where that is
+    read-only, below ``XDG_RUNTIME_DIR`` or ``TMPDIR``.
 
     Args:
         timeout: Seconds that one run may take.

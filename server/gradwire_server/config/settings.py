@@ -77,12 +77,15 @@ class Settings:
         max_request_items: Fields and list elements of one request, counted
             before it is parsed.
         max_bytes_in_flight: Requests in progress at the same time, in bytes:
-            sixteen of the largest. What is still arriving isn't counted.
+            sixteen of the largest. What is still arriving isn't counted; when
+            less memory is free than this, requests that are half-sent for longer
+            than 0.1 s are cancelled, but for sixteen.
         max_calls: Calls in progress at the same time. Each has a thread; one
             more is refused before it is read.
         max_receive_seconds: How long the message of a call in progress may
-            take to arrive; then the call is cancelled. While calls are refused
-            and such calls take half of the places, it is 5 s.
+            take to arrive; then the call is cancelled. While all places are taken,
+            more than half of them by such calls, each new call takes the place of
+            one, of the peer that has the most of them.
         max_pending_calls: Calls of each method that wait for a handler. Past
             half of it gRPC's core begins to cancel calls at a seventh of the
             cost of a refusal with details; a server that is flooded faster than

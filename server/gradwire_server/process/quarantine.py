@@ -10,10 +10,8 @@ plan's id and a slash: only the server knows of those.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
-import os
 import signal
 import threading
 import time
@@ -24,6 +22,7 @@ from typing import NamedTuple
 
 from gradwire_server.process.background_log import BackgroundLog
 from gradwire_server.process.exits import DEVICE_LOST
+from gradwire_server.process.private_folder import PrivateFolder
 
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 """How a program can end a process. SIGKILL is not among them: an operator sends it, or the
@@ -119,7 +118,7 @@ class Quarantine:
         )
         if self._path is not None:
             with contextlib.suppress(OSError):  # writing will say so
-                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                PrivateFolder(self._path.parent).make()
         with self._alone():
             self._read()
             self._entries[plan] = Entry(time.time() + self._seconds, reason[:_MAX_REASON])
@@ -141,10 +140,9 @@ class Quarantine:
         """Keeps others from changing the file, for the time of the block."""
         with contextlib.ExitStack() as stack:
             if self._path is not None:
+                folder = PrivateFolder(self._path.parent)
                 with contextlib.suppress(OSError):
-                    folder = os.open(self._path.parent, os.O_RDONLY)
-                    stack.callback(os.close, folder)
-                    _lock(folder)
+                    stack.enter_context(folder.locked(_LOCK_SECONDS))
             yield
 
     def _read(self) -> None:
@@ -167,10 +165,10 @@ class Quarantine:
         self._entries = dict(kept)
         if self._path is None:
             return
-        draft = self._path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        folder = PrivateFolder(self._path.parent)
         try:
-            draft.write_text(json.dumps(self._entries), encoding="utf-8")
-            draft.replace(self._path)
+            folder.make()
+            folder.write(self._path.name, json.dumps(self._entries).encode())
             self.file = self._path
         except OSError as error:
             self.file = None
@@ -241,33 +239,15 @@ class QuarantinedPlans:
         self._entries = {plan: entry for plan, entry in self._entries.items() if plan in kept}
 
 
-def _lock(folder: int) -> None:
-    """Locks a folder until its descriptor is closed, or waits for that in vain.
-
-    Raises:
-        OSError: the file system knows no locks.
-    """
-    end = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > end:
-                return
-            time.sleep(0.01)
-        else:
-            return
-
-
 def _load(path: Path) -> dict[str, Entry]:
     """Reads a file; one that is not there holds nothing.
 
     Raises:
-        OSError: it can't be read.
+        OSError: it can't be read, or may be another user's.
         ValueError: it holds something else.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = json.loads(PrivateFolder(path.parent).read(path.name))
         return {str(plan): Entry(float(until), str(why)) for plan, (until, why) in entries.items()}
     except FileNotFoundError:
         return {}

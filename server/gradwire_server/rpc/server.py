@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import socket
+import stat
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 
 from gradwire_server.config.settings import Settings
+from gradwire_server.rpc.admission.receive_timeouts import HALF_SENT_SECONDS
 from gradwire_server.rpc.admission.service_pool import ServicePool
 from gradwire_server.rpc.auth.guard import Guard
 from gradwire_server.rpc.health import Health
 from gradwire_server.serving.call_record import CallRecord
 from gradwire_server.serving.lifecycle import Lifecycle
 from gradwire_server.start_error import StartError
+
+_UNCOMPRESSED = 1 << 0
+"""gRPC's set of compressions, a bit for each: only the first, which is none."""
+
+_KINDS = {stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link"}
 
 _HOLD_SECONDS = 0.05
 """Long enough for clients that call in sequence to make their next call, and for
@@ -57,10 +68,11 @@ class GrpcServer:
         Raises:
             StartError: the address can't be bound.
         """
+        _check_place(self._listen)
         try:
             port = self._guard.add_port(self._server)
         except RuntimeError as error:
-            raise StartError(str(error)) from error
+            raise StartError(f"`listen` {self._listen} can't be bound: {error}") from error
         if self._listen.startswith("unix:"):
             return self._listen
         return f"{self._listen.rpartition(':')[0]}:{port}"
@@ -89,10 +101,41 @@ class GrpcServer:
         if idle:
             time.sleep(_HOLD_SECONDS)
             self._lifecycle.release_refusals()
-        stopped.wait()
+        if not stopped.wait(HALF_SENT_SECONDS):
+            for pool in self._pools:
+                pool.cancel_arrivals()
+            stopped.wait()
         for pool in self._pools:
             pool.stop()
         return idle
+
+
+def _check_place(listen: str) -> None:
+    """Checks what is at the path of a Unix socket.
+
+    gRPC replaces the socket that a dead server has left; but also one of a server that
+    lives, which then gets no calls any more. Anything else it leaves, and says only that
+    it can't bind.
+
+    Raises:
+        StartError: a server listens there, or it is something else, such as a file.
+    """
+    path = listen.removeprefix("unix:")
+    if path == listen:
+        return
+    with contextlib.suppress(OSError):  # there is nothing, or binding will fail and say why
+        mode = os.lstat(path).st_mode
+        if not stat.S_ISSOCK(mode):
+            kind = _KINDS.get(stat.S_IFMT(mode), "no socket")
+            raise StartError(
+                f"`listen` must be the path of a socket, or of nothing yet; got {listen!r}, "
+                f"which is {kind}"
+            )
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.setblocking(False)
+            # Refused where nobody listens; EAGAIN where too many callers wait already.
+            if caller.connect_ex(path) in (0, errno.EAGAIN):
+                raise StartError(f"`listen` must be free; got {listen!r}, where a server listens")
 
 
 def _make_server(settings: Settings, interceptors: list[grpc.ServerInterceptor]) -> grpc.Server:
@@ -107,6 +150,9 @@ def _make_server(settings: Settings, interceptors: list[grpc.ServerInterceptor])
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
+            # Compressed messages are refused: before 1.85 gRPC inflates them without a
+            # bound, a thousand bytes from each, and then looks at their length.
+            ("grpc.compression_enabled_algorithms_bitset", _UNCOMPRESSED),
             # Calls that no handler was asked for yet wait in gRPC's core; past
             # the first number some are cancelled there, past the second all.
             ("grpc.server.max_pending_requests", settings.max_pending_calls // 2),

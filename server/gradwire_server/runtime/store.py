@@ -7,19 +7,16 @@ can run code in the server, so it must belong to the server's user alone.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import logging
-import os
 import shutil
-import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from gradwire_server.config.machine import default_cache_dir, own_folder
 from gradwire_server.config.settings import AUTO, OFF, Settings
+from gradwire_server.process.private_folder import TEMPORARY, NotPrivateError, PrivateFolder
 from gradwire_server.start_error import StartError
 
 _log = logging.getLogger(__name__)
@@ -27,7 +24,6 @@ _log = logging.getLogger(__name__)
 _MAGIC = b"gradwire executable 1\n"
 _DIGEST_BYTES = 32
 _LENGTH_BYTES = 8
-_TEMPORARY = ".writing-"
 _STALE_SECONDS = 3600.0
 
 
@@ -50,29 +46,26 @@ class Store:
 
         If other users may access it, their permissions are removed: Kubernetes may
         give a volume's folders to a group whenever it mounts it. Files that others
-        may have written meanwhile are not read.
+        may have written meanwhile are not read, and links are not followed.
 
         Raises:
-            StoreError: it can't be made, or belongs to another user.
+            StoreError: it can't be made, is a link, or belongs to another user.
         """
         self._directory = directory
+        self._folder = PrivateFolder(directory)
         self._max_bytes = max_bytes
         self.num_bytes = 0
         self.failed_writes = 0
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            status = directory.stat(follow_symlinks=False)
-            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-                raise StoreError(
-                    f"`cache_dir` must hold directories of user {os.getuid()} alone; "
-                    f"got {directory} of user {status.st_uid}"
-                )
-            if status.st_mode & 0o077:
+            if self._folder.make():
                 _log.warning("others could access %s; their permissions are removed", directory)
-                directory.chmod(0o700)
+            self._remove_leftovers()
+        except NotPrivateError as error:
+            raise StoreError(
+                f"`cache_dir` must hold this user's own directories: {error}"
+            ) from error
         except OSError as error:
             raise StoreError(f"`cache_dir` can't be made: {error}") from error
-        self._remove_leftovers()
 
     def free_bytes(self) -> int:
         """Returns the free space on the directory's file system; 0 if unknown."""
@@ -83,29 +76,26 @@ class Store:
 
     def read(self, key: bytes) -> bytes | None:
         """Returns the value written under the key, or None if it is missing or damaged."""
-        path = self._path(key)
-        if _is_left(self._mark(key)):
-            _log.warning("a process has ended while it loaded %s; it is removed", path)
-            self.remove(key)
-            _unlink(self._mark(key))
+        name = _name(key)
+        if self._folder.is_left(_mark(key)):
+            _log.warning(
+                "a process has ended while it loaded %s; it is removed", self._directory / name
+            )
+            self._remove(name)
+            self._remove(_mark(key))
             return None
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            with os.fdopen(descriptor, "rb") as file:
-                status = os.fstat(file.fileno())
-                if status.st_uid != os.getuid() or status.st_mode & 0o022:
-                    _log.warning("%s is not this user's alone and is not read", path)
-                    return None
-                content = file.read()
-                os.utime(file.fileno())  # the oldest are removed first
+            content = self._folder.read(name, touch=True)  # the oldest are removed first
         except FileNotFoundError:
             return None
         except OSError as error:
-            _log.warning("%s can't be read: %s", path, error)
+            _log.warning("an executable can't be read: %s", error)
             return None
         value = _unpack(content, key)
         if value is None:
-            _log.warning("%s is damaged or holds something else; it is removed", path)
+            _log.warning(
+                "%s is damaged or holds something else; it is removed", self._directory / name
+            )
             self.remove(key)
         return value
 
@@ -114,74 +104,52 @@ class Store:
         content = _pack(key, value)
         if len(content) > self._max_bytes:
             return
-        path = self._path(key)
-        temporary = None
+        name = _name(key)
         try:
-            descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=self._directory)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            os.replace(temporary, path)
+            self._folder.write(name, content)
+            self._trim(name)
         except OSError as error:
-            _log.warning("%s can't be written: %s", path, error)
+            _log.warning("%s can't be written: %s", self._directory / name, error)
             self.failed_writes += 1
-            if temporary is not None:
-                _unlink(Path(temporary))
-            return
-        self._trim(path)
 
     def remove(self, key: bytes) -> None:
         """Removes the key."""
-        _unlink(self._path(key))
+        self._remove(_name(key))
 
     @contextlib.contextmanager
     def loading(self, key: bytes) -> Iterator[None]:
         """Marks that this process loads the value of the key, for the time of the block.
 
-        Where the process ends in it, the mark stays without the lock of its owner, and the
-        value is not read again: the next process would end, too.
+        Where the process ends in it, the mark is left, and the value is not read again: the
+        next process would end, too.
         """
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):  # such as where nothing can be written
-                descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=self._directory)
-                stack.callback(os.close, descriptor)
-                stack.callback(_unlink, Path(temporary))
-                stack.callback(_unlink, self._mark(key))
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                os.replace(temporary, self._mark(key))
+                stack.enter_context(self._folder.marked(_mark(key)))
             yield
 
-    def _path(self, key: bytes) -> Path:
-        return self._directory / hashlib.sha256(key).hexdigest()
-
-    def _mark(self, key: bytes) -> Path:
-        return self._path(key).with_suffix(".loading")
-
-    def _trim(self, newest: Path) -> None:
+    def _trim(self, newest: str) -> None:
         """Removes the files used longest ago until the rest fit the bound."""
-        files = self._files()
+        files = self._folder.files()
         total = sum(status.st_size for _, status in files)
-        for path, status in sorted(files, key=lambda item: item[1].st_mtime_ns):
+        for name, status in sorted(files, key=lambda item: item[1].st_mtime_ns):
             if total <= self._max_bytes:
                 break
-            if path != newest:
-                _unlink(path)
+            if name != newest:
+                self._remove(name)
                 total -= status.st_size
         self.num_bytes = total
 
-    def _files(self) -> list[tuple[Path, os.stat_result]]:
-        found = []
-        for entry in os.scandir(self._directory):
-            with contextlib.suppress(OSError):  # another server may have removed it
-                if entry.is_file(follow_symlinks=False):
-                    found.append((Path(entry.path), entry.stat(follow_symlinks=False)))
-        return found
-
     def _remove_leftovers(self) -> None:
-        for path, status in self._files():
-            if path.name.startswith(_TEMPORARY) and time.time() - status.st_mtime > _STALE_SECONDS:
-                _unlink(path)
+        for name, status in self._folder.files():
+            if name.startswith(TEMPORARY) and time.time() - status.st_mtime > _STALE_SECONDS:
+                self._remove(name)
             else:
                 self.num_bytes += status.st_size
+
+    def _remove(self, name: str) -> None:
+        with contextlib.suppress(OSError):
+            self._folder.remove(name)
 
 
 def open_store(settings: Settings) -> Store | None:
@@ -212,6 +180,14 @@ def _directory_of(settings: Settings) -> Path:
         raise StoreError(str(error)) from error
 
 
+def _name(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()
+
+
+def _mark(key: bytes) -> str:
+    return _name(key) + ".loading"
+
+
 def _pack(key: bytes, value: bytes) -> bytes:
     rest = len(key).to_bytes(_LENGTH_BYTES, "little") + key + value
     return _MAGIC + hashlib.sha256(rest).digest() + rest
@@ -227,24 +203,3 @@ def _unpack(content: bytes, key: bytes) -> bytes | None:
     if rest[_LENGTH_BYTES : _LENGTH_BYTES + length] != key:
         return None
     return rest[_LENGTH_BYTES + length :]
-
-
-def _is_left(mark: Path) -> bool:
-    """Says whether a mark is there that no process holds."""
-    try:
-        descriptor = os.open(mark, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its owner removes it before it lets go.
-        return os.path.samestat(os.fstat(descriptor), mark.stat(follow_symlinks=False))
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-
-
-def _unlink(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()

@@ -53,14 +53,15 @@ class Admission:
         self._total = 0
 
     @property
-    def max_calls(self) -> int:
-        """How many calls may be in progress, of all methods together."""
-        return self._all.most
+    def all_calls(self) -> Bound:
+        """The bound on all calls together."""
+        return self._all
 
     def enter(self, method: str) -> Bound | None:
         """Accepts a call, or returns the bound for which it is refused.
 
-        For each call that is accepted, ``leave`` must be called once.
+        For each call that is accepted, here or by ``take_over``, ``leave`` must be
+        called once.
         """
         is_crowded = self._crowded.get(method)
         if is_crowded is not None and (reason := is_crowded()) is not None:
@@ -74,6 +75,12 @@ class Admission:
             self._inside[method] += 1
             self._total += 1
             return None
+
+    def take_over(self, method: str) -> None:
+        """Accepts a call over its bound, in the place of one that is being cancelled."""
+        with self._lock:
+            self._inside[method] += 1
+            self._total += 1
 
     def leave(self, method: str) -> None:
         """Counts a call that has ended."""

@@ -5,6 +5,7 @@ It wraps the handlers of any service, and must not import what answers the calls
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from gradwire.errors import OverloadedError
 from gradwire_server.rpc.admission.bounds import Admission, Bound
 from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
 from gradwire_server.rpc.admission.refusals import refusing_handler, run_in
+from gradwire_server.rpc.admission.unread_replies import UnreadReplies
+from gradwire_server.rpc.peers import host_of
 from gradwire_server.rpc.status import describe, to_grpc
 from gradwire_server.serving.call_record import CallRecord
 
@@ -26,6 +29,7 @@ takes 100 (measured with h2load): without this bound refusing took a third of a 
 five times what the server could compute."""
 
 _REFUSALS_AT_ONCE = 20
+_LOG_PERIOD_SECONDS = 1.0
 _SAME_ANSWER_SECONDS = 0.01
 """For so long refusals have the same status: to write one takes as long as to send one."""
 
@@ -49,6 +53,7 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         expected_wait: Callable[[], float],
         note: Callable[[CallRecord], None],
         timeouts: ReceiveTimeouts,
+        unread: UnreadReplies,
         threads: ThreadPoolExecutor,
     ) -> None:
         """Makes a handler.
@@ -59,12 +64,15 @@ class AdmissionHandler(grpc.GenericRpcHandler):
                 be called, or its place would be lost: so the server must have no
                 bound of its own, such as ``maximum_concurrent_rpcs``.
             expected_wait: Returns after how many seconds a refused call should be retried.
-            note: Called with the record of each call that is refused.
+            note: Called with the record of each call that is refused, or cancelled
+                because its message does not arrive.
             timeouts: Cancels calls whose message does not arrive in time.
+            unread: Bounds the replies that are not read.
             threads: Run the calls; as many as ``admission`` accepts.
         """
         self._service = service
         self._timeouts = timeouts
+        self._unread = unread
         self._threads = threads
         self._admission = admission
         self._expected_wait = expected_wait
@@ -72,6 +80,7 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         self._entrances: dict[str, _Handler] = {}
         self._refusals: dict[tuple[str, Bound], _Refusal] = {}
         self._next_refusal_at = 0.0
+        self._logged_cut_at = -math.inf
 
     def service(self, details: grpc.HandlerCallDetails) -> _Handler | None:
         """Returns the handler of a call; gRPC calls this from one thread only."""
@@ -82,10 +91,14 @@ class AdmissionHandler(grpc.GenericRpcHandler):
             if handler is None:
                 return None
             entrance = self._entrances[path] = self._entrance(path, handler)
-        bound = self._admission.enter(_name(path))
+        method = _name(path)
+        bound = self._admission.enter(method)
         if bound is None:
             return entrance
-        self._timeouts.note_refusal()
+        of_method = None if bound is self._admission.all_calls else method
+        if bound.most and self._timeouts.make_room(bound.most, of_method):
+            self._admission.take_over(method)
+            return entrance
         self._pace()
         return self._refusal(path, bound)
 
@@ -105,13 +118,15 @@ class AdmissionHandler(grpc.GenericRpcHandler):
 
         def answer(requests: Iterator[Any], context: _Context) -> Any:
             try:
-                return behave(read(requests, context), context)
+                reply = behave(read(method, requests, context), context)
             finally:
                 self._admission.leave(method)
+            self._await_reading(reply, context)
+            return reply
 
         def stream(requests: Iterator[Any], context: _Context) -> Iterator[Any]:
             try:
-                yield from behave(read(requests, context), context)
+                yield from behave(read(method, requests, context), context)
             finally:
                 self._admission.leave(method)
 
@@ -121,17 +136,18 @@ class AdmissionHandler(grpc.GenericRpcHandler):
         run_in(self._threads, answer)
         return grpc.stream_unary_rpc_method_handler(answer, *coding)
 
-    def _only(self, requests: Iterator[Any], context: _Context) -> Any:
+    def _only(self, method: str, requests: Iterator[Any], context: _Context) -> Any:
         """Returns the message of a call that has one."""
-        message = next(self._arriving(requests, context), None)
+        message = next(self._arriving(method, requests, context), None)
         if message is None:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "the method takes one request")
         return message
 
-    def _arriving(self, requests: Iterator[Any], context: _Context) -> Iterator[Any]:
+    def _arriving(self, method: str, requests: Iterator[Any], context: _Context) -> Iterator[Any]:
         """Passes messages on; a call whose message doesn't arrive in time is cancelled."""
+        peer = host_of(context.peer())
         while True:
-            arrival = self._timeouts.begin(context.cancel)
+            arrival = self._timeouts.begin(method, peer, lambda: self._cut(method, context))
             try:
                 message = next(requests, None)
             finally:
@@ -139,6 +155,30 @@ class AdmissionHandler(grpc.GenericRpcHandler):
             if message is None:
                 return
             yield message
+
+    def _await_reading(self, reply: Any, context: _Context) -> None:
+        """Counts a reply until gRPC has sent it."""
+        length = len(reply) if isinstance(reply, bytes) else 0  # else a short one, of health
+        unread = self._unread.begin(host_of(context.peer()), length, context.cancel)
+        if not context.add_callback(lambda: self._unread.end(unread)):
+            self._unread.end(unread)  # the call has ended already
+
+    def _cut(self, method: str, context: _Context) -> None:
+        """Cancels a call whose message does not arrive. One in a while is logged with its peer."""
+        now = time.monotonic()
+        due = now - self._logged_cut_at >= _LOG_PERIOD_SECONDS
+        if due:
+            self._logged_cut_at = now
+        self._note(
+            CallRecord(
+                method,
+                status=grpc.StatusCode.CANCELLED.name,
+                limit="max_receive_seconds",
+                peer=context.peer() if due else "",
+                unread=True,
+            )
+        )
+        context.cancel()
 
     def _refusal(self, path: str, bound: Bound) -> _Handler:
         key = (path, bound)

@@ -13,7 +13,8 @@ import grpc
 from gradwire_server.process.watchdog import Watchdog
 from gradwire_server.rpc.admission.bounds import Admission
 from gradwire_server.rpc.admission.handler import AdmissionHandler
-from gradwire_server.rpc.admission.receive_timeouts import ReceiveTimeouts
+from gradwire_server.rpc.admission.receive_timeouts import MessageMemory, ReceiveTimeouts
+from gradwire_server.rpc.admission.unread_replies import UnreadReplies
 from gradwire_server.serving.call_record import CallRecord
 
 
@@ -36,6 +37,7 @@ class ServicePool:
         services: Sequence[grpc.GenericRpcHandler],
         admission: Admission,
         receive_seconds: float,
+        memory: MessageMemory,
         watchdog: Watchdog,
         note: Callable[[CallRecord], None],
         expected_wait: Callable[[], float] = _no_wait,
@@ -47,19 +49,26 @@ class ServicePool:
             services: The services; a call goes to the first that has its method.
             admission: Counts the calls. There is a thread for each that it accepts.
             receive_seconds: How long a message may take to arrive.
+            memory: What messages may hold that are on their way.
             watchdog: Checks the calls whose message has not arrived, while it runs.
             note: Called with the record of each call that is refused.
             expected_wait: Returns after how many seconds a refused call should be retried.
         """
-        self._threads = ThreadPoolExecutor(admission.max_calls, thread_name_prefix=name)
+        self._timeouts = ReceiveTimeouts(receive_seconds, watchdog, memory)
+        self._threads = ThreadPoolExecutor(admission.all_calls.most, thread_name_prefix=name)
         self.handler = AdmissionHandler(
             _Services(services),
             admission,
             expected_wait,
             note,
-            ReceiveTimeouts(receive_seconds, watchdog, admission.max_calls),
+            self._timeouts,
+            UnreadReplies(memory.spared_bytes, memory.is_short, watchdog),
             self._threads,
         )
+
+    def cancel_arrivals(self) -> None:
+        """Cancels the calls whose message has not arrived."""
+        self._timeouts.cancel_all()
 
     def stop(self) -> None:
         """Lets the threads end once their calls have ended."""

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Mapping
 
 import grpc
 
+from gradwire_server.rpc.peers import host_of
+
 CALLER_HEADER = "gradwire-caller"
 """Metadata with a secret of the client's own. Its hash is the name, not itself."""
 
@@ -56,7 +58,7 @@ class Identities:
         if own:
             data = own if isinstance(own, bytes) else own.encode("utf-8", "replace")
             return f"client:{hashlib.sha256(data).hexdigest()[:_HASH_DIGITS]}"
-        return f"peer:{_host(context.peer())}"
+        return f"peer:{host_of(context.peer())}"
 
     def _certificate(self, context: grpc.ServicerContext) -> str:
         """Returns the first name in the client's certificate; empty for a balancer's."""
@@ -67,8 +69,3 @@ class Identities:
             for name in found.get(field, ())
         ]
         return "" if not names or self._balancers.intersection(names) else names[0]
-
-
-def _host(peer: str) -> str:
-    """Returns the address in gRPC's name of a peer, without the port: ``ipv4:10.0.0.1:4711``."""
-    return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer
