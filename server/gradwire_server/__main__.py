@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from gradwire_server.config.flags import parse_settings, unknown_variables
     from gradwire_server.observability.logs import set_up_logging
     from gradwire_server.process.supervision import take_supervision
-    from gradwire_server.supervise import supervise
+    from gradwire_server.supervise import succeed, supervise
 
     if list(arguments[:1]) == [quarantine_command.NAME]:
         return quarantine_command.main(arguments[1:])
@@ -80,7 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return refuse(
             f"{missing} is not installed. Run: pip install 'gradwire[server]'", WRONG_USAGE
         )
-    return _serve(settings, supervision)
+    if settings.embedded and supervision is None:
+        return _serve(settings, succeed(settings), supervised=False)
+    return _serve(settings, supervision, supervised=supervision is not None)
 
 
 def _stop_seconds(settings: Settings) -> float:
@@ -88,7 +90,7 @@ def _stop_seconds(settings: Settings) -> float:
     return settings.drain_delay + settings.grace + _SPARE_SECONDS
 
 
-def _serve(settings: Settings, supervision: Supervision | None) -> int:
+def _serve(settings: Settings, supervision: Supervision | None, *, supervised: bool) -> int:
     from gradwire_server.app import build
     from gradwire_server.process.end import end_after, obey_signals
     from gradwire_server.process.parent import remove_socket_folder, watch_parent
@@ -103,8 +105,8 @@ def _serve(settings: Settings, supervision: Supervision | None) -> int:
         end_after(_stop_seconds(settings))
         stopping.put(None)
 
-    obey_signals(stop, once=supervision is not None)
-    if settings.embedded or supervision:
+    obey_signals(stop, once=supervised)
+    if settings.embedded or supervised:
         watch_parent(stop)
     try:
         app = build(settings, end=stop, supervision=supervision)

@@ -36,7 +36,7 @@ from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.compilers import open_compilers
 from gradwire_server.serving.device_watch import DeviceWatch
 from gradwire_server.serving.engine import Engine
-from gradwire_server.serving.executable_maker import ExecutableMaker
+from gradwire_server.serving.executable_maker import ExecutableMaker, unnoted
 from gradwire_server.serving.lifecycle import Lifecycle
 from gradwire_server.serving.plan_cache import PlanCache
 from gradwire_server.serving.program_planner import ProgramPlanner
@@ -117,7 +117,8 @@ class App:
             store,
             self._compilers.compile_program,
             refusals=refusals,
-            loading=self.scheduler.loading,
+            loading=self.scheduler.noting,
+            compiling=unnoted if settings.compiles_apart else self.scheduler.noting,
         )
         self.plans = PlanCache(
             self.compile_pool,

@@ -6,6 +6,7 @@ It must not import JAX.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -17,9 +18,11 @@ from gradwire_server.config.machine import default_cache_dir, own_folder
 from gradwire_server.config.settings import AUTO, OFF, Settings
 from gradwire_server.process.background_log import BackgroundLog
 from gradwire_server.process.quarantine import Quarantine
-from gradwire_server.process.run_journal import RunJournal, create_journal
+from gradwire_server.process.run_journal import RunJournal, create_journal, open_journal
 from gradwire_server.process.supervision import Supervision, write_supervision
 from gradwire_server.process.supervisor import Addresses, Command, Supervisor
+
+PREDECESSOR_VARIABLE = "GRADWIRE_PREDECESSOR"
 
 
 def supervise(settings: Settings, arguments: Sequence[str], stop_seconds: float) -> int:
@@ -39,6 +42,33 @@ def supervise(settings: Settings, arguments: Sequence[str], stop_seconds: float)
         # interpreter would wait at its end.
         os._exit(status)
     return status
+
+
+def succeed(settings: Settings) -> Supervision | None:
+    """Returns what a private server has to know of the one before it, which had no supervisor.
+
+    Its client hands over the journal and the exit code in one variable of the environment,
+    which is removed from it.
+
+    Returns:
+        The same as a supervisor would say; None if there is no client that does.
+    """
+    text = os.environ.pop(PREDECESSOR_VARIABLE, None)
+    if text is None:
+        return None
+    values = json.loads(text)
+    quarantine = open_quarantine(settings, BackgroundLog(logging.getLogger(__name__)))
+    journal = open_journal(values["journal"], settings.max_noted)
+    if values["exit"] is not None:
+        quarantine.note_death(values["exit"], [run.plan_id for run in journal.read()], [])
+    journal.clear()
+    quarantined, file = quarantine.plans(), quarantine.file
+    return Supervision(
+        values["journal"],
+        suspects=quarantine.suspects,
+        quarantined=quarantined,
+        quarantine_file=None if file is None else str(file),
+    )
 
 
 def open_quarantine(settings: Settings, log: BackgroundLog) -> Quarantine:
@@ -103,11 +133,6 @@ class _Servers:
     def note_death(self, code: int) -> bool:
         """Finds suspects, or a plan to quarantine; returns whether it has found that."""
         running = [run.plan_id for run in self._journal.read()]
-        found = self._quarantine.note_death(
-            code,
-            running,
-            self._overstaying,
-            may_have_compiled=not self._settings.compiles_apart,
-        )
+        found = self._quarantine.note_death(code, running, self._overstaying)
         self._overstaying = []
         return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,11 @@ import pytest
 
 import gradwire as gw
 from gradwire.ir import encode_program
+from gradwire.transport.private_server import PrivateTransport
+from gradwire_server.process.run_journal import open_journal
 from poisoned import poison
 from programs import COUNT, SIN_BYTES, X
-from server_process import processes_of, start_script
+from server_process import eventually, processes_of, start_script
 from sketch import Sketch, op
 
 ZERO = np.int64(0)
@@ -143,3 +147,27 @@ def test_the_next_call_after_ctrl_c_has_another_server() -> None:
     assert float(seconds) < 20.0
     assert errors.count(ENDED) == 1
     assert "Traceback" not in errors
+
+
+def test_a_program_that_crashes_it_is_refused_by_the_next() -> None:
+    """By the one that its call is repeated on, and by those of other connections; others run."""
+    endless = counting(10**18)
+    with gw.local() as connection, ThreadPoolExecutor(1) as pool:
+        check(connection)
+        plan = connection.prepare(endless)
+        crashing = pool.submit(connection.compute, endless, [ZERO], timeout=120.0)
+        transport = connection._transport
+        assert isinstance(transport, PrivateTransport)
+        journal = open_journal(os.dup(transport._notes.descriptor), 4)
+        assert eventually(lambda: bool(journal.read()))
+        assert [run.plan_id for run in journal.read()] == [plan.id]
+        journal.close()
+        (pid,) = processes_of(connection.target)
+        os.kill(pid, signal.SIGSEGV)
+        with pytest.raises(gw.QuarantinedError, match="SIGSEGV"):
+            crashing.result(120)
+        check(connection)
+    with gw.local() as connection:
+        with pytest.raises(gw.QuarantinedError, match="SIGSEGV"):
+            connection.compute(endless, [ZERO])
+        check(connection)

@@ -303,10 +303,3 @@ def test_a_damaged_file_lifts_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert plans.find("a") is not None
     (tmp_path / "plans.json").unlink()
     assert plans.find("a") is None
-
-
-def test_a_crash_is_no_runs_fault_where_programs_are_compiled_beside_it(tmp_path: Path) -> None:
-    """In one process a compile may have caused it; the run is a suspect."""
-    quarantine = make(tmp_path)
-    quarantine.note_death(-signal.SIGSEGV, ["a"], [], may_have_compiled=True)
-    assert (quarantine.suspects, quarantine.plans()) == (("a",), {})

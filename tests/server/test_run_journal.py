@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gradwire_server.process.run_journal import RunJournal, create_journal
+from gradwire_server.process.run_journal import RunJournal, create_journal, open_journal
 from server_process import eventually
 
 A, B = "a" * 32, "b" * 32
@@ -137,3 +137,14 @@ def test_threads_share_it() -> None:
     assert journal.read() == []
     assert sorted(journal.enter(A) for _ in range(count)) == list(range(count))
     journal.close()
+
+
+def test_the_next_server_reads_what_the_last_has_left(journal: RunJournal) -> None:
+    """It opens the same file; one that is too short for its places is empty."""
+    journal.enter(A)
+    following = open_journal(os.dup(journal.descriptor), 2)
+    assert plans(following) == [A]
+    following.close()
+    wider = open_journal(os.dup(journal.descriptor), 3)
+    assert plans(wider) == []
+    wider.close()

@@ -178,7 +178,7 @@ def test_loads_are_noted_and_kept_apart_like_runs(pool: ThreadPoolExecutor) -> N
         return [run.plan_id for run in journal.read()]
 
     scheduler = Scheduler(Settings(), 0, Watchdog(), lambda: None, journal, ["s"])
-    suspect, other = scheduler.loading("s"), scheduler.loading("a")
+    suspect, other = scheduler.noting("s"), scheduler.noting("a")
     suspect.__enter__()
     assert noted() == ["s"]
     entered = pool.submit(other.__enter__)

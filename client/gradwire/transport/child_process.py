@@ -20,6 +20,7 @@ from typing import IO
 
 from gradwire.errors import UnavailableError
 from gradwire.transport import forks
+from gradwire.transport.run_notes import RunNotes
 from gradwire.transport.socket_folder import SOCKET, make_socket_folder
 
 STARTUP_SECONDS = 60.0
@@ -43,20 +44,28 @@ class ServerProcess:
         target: The address of its socket.
     """
 
-    def __init__(self, startup_timeout: float = STARTUP_SECONDS) -> None:
+    def __init__(
+        self, startup_timeout: float = STARTUP_SECONDS, notes: RunNotes | None = None
+    ) -> None:
         """Starts it and waits until it takes calls.
+
+        Args:
+            startup_timeout: Seconds that this may take.
+            notes: What the server before it has noted; None if there was none.
 
         Raises:
             UnavailableError: it did not start in time, or can't be started at all.
         """
         _check_installed()
+        notes = RunNotes() if notes is None else notes
         directory = make_socket_folder()
         self.target = f"unix:{directory}/{SOCKET}"
         try:
             self._process = subprocess.Popen(
                 _command(self.target),
                 bufsize=0,  # plain descriptors: a lock might be held when this process forks
-                env=_environment(),
+                env=_environment() | notes.environment(),
+                pass_fds=[notes.descriptor],
                 start_new_session=True,  # Ctrl-C goes to the owner alone
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -79,6 +88,11 @@ class ServerProcess:
     def running(self) -> bool:
         """Whether it still runs."""
         return self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, minus the signal that ended it; None while it runs."""
+        return self._process.poll()
 
     @property
     def has_crashed(self) -> bool:

@@ -19,6 +19,7 @@ from gradwire.transport.connection import Connection, check_version
 from gradwire.transport.grpc import Channel
 from gradwire.transport.options import COMPUTE_SECONDS, check_options
 from gradwire.transport.retry import Failure
+from gradwire.transport.run_notes import RunNotes
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class PrivateTransport:
         self._startup_timeout = startup_timeout
         self._lock = threading.Lock()
         self._running: tuple[ServerProcess, Channel] | None = None
+        self._notes = RunNotes()
         self._closed = False
         forks.register(self)
 
@@ -46,6 +48,7 @@ class PrivateTransport:
         """Leaves the server to the parent."""
         self._lock = threading.Lock()
         self._running = None
+        self._notes = RunNotes()
 
     def start(self) -> tuple[ServerProcess, Channel]:
         """Returns the server that runs; starts one if there is none, or it has died.
@@ -65,8 +68,9 @@ class PrivateTransport:
                     "a private server has ended%s\nanother is started", server.last_words()
                 )
                 server.stop()
+                self._notes.last_exit = server.exit_code
                 self._running = None
-            server = ServerProcess(self._startup_timeout)
+            server = ServerProcess(self._startup_timeout, self._notes)
             self._running = server, Channel(server.target)
             return self._running
 

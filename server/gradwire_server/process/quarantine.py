@@ -74,22 +74,13 @@ class Quarantine:
         self._read()
         return dict(self._entries)
 
-    def note_death(
-        self,
-        code: int,
-        running: Sequence[str],
-        overstaying: Sequence[str],
-        *,
-        may_have_compiled: bool = False,
-    ) -> bool:
+    def note_death(self, code: int, running: Sequence[str], overstaying: Sequence[str]) -> bool:
         """Finds suspects, or a plan to quarantine, after the death of a server.
 
         Args:
             code: Its exit code, minus the signal that ended it.
-            running: The plans that ran.
+            running: The plans that ran, or were loaded or compiled in its process.
             overstaying: Those for which it was killed.
-            may_have_compiled: Whether a compile in the same process can have ended it, so
-                that no run is to blame for sure.
 
         Returns:
             Whether a plan was quarantined for it.
@@ -100,7 +91,7 @@ class Quarantine:
             for plan in dict.fromkeys(overstaying):
                 self.add(plan, "max_run_seconds")
             return True
-        if len(plans) == 1 and -code in CRASHES and not may_have_compiled:
+        if len(plans) == 1 and -code in CRASHES:
             self.add(plans[0], signal.Signals(-code).name)
             return True
         if code == DEVICE_LOST and len(plans) == 1 and plans[0] in suspects:

@@ -99,3 +99,11 @@ def create_journal(slots: int) -> RunJournal:
             descriptor = os.dup(file.fileno())
     os.ftruncate(descriptor, slots * (_START_BYTES + _ID_BYTES))
     return RunJournal(descriptor, slots)
+
+
+def open_journal(descriptor: int, slots: int) -> RunJournal:
+    """Opens a journal that an earlier server may have used; one that is too short is empty."""
+    if os.fstat(descriptor).st_size < slots * (_START_BYTES + _ID_BYTES):
+        os.ftruncate(descriptor, 0)
+        os.ftruncate(descriptor, slots * (_START_BYTES + _ID_BYTES))
+    return RunJournal(descriptor, slots)

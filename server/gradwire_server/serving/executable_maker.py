@@ -1,6 +1,7 @@
 """Makes the executables of plans: loads them from disk, or has them compiled.
 
-Loading runs native code in this process and may end it, so it is noted before it begins.
+Loading runs native code in this process and may end it, so it is noted before it begins;
+and so is compiling, where that is in this process.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from gradwire_server.serving.refusals import Refusals, name_of_compile
 _log = logging.getLogger(__name__)
 
 
-def _unnoted(plan_id: str) -> AbstractContextManager[None]:
+def unnoted(plan_id: str) -> AbstractContextManager[None]:
+    """Notes nothing: what the block does can't end this process."""
     return nullcontext()
 
 
@@ -33,7 +35,8 @@ class ExecutableMaker:
         compile_program: Compile,
         *,
         refusals: Refusals | None = None,
-        loading: Callable[[str], AbstractContextManager[None]] = _unnoted,
+        loading: Callable[[str], AbstractContextManager[None]] = unnoted,
+        compiling: Callable[[str], AbstractContextManager[None]] = unnoted,
     ) -> None:
         """Nothing is made yet.
 
@@ -44,11 +47,13 @@ class ExecutableMaker:
             refusals: Compiles that are refused for a time; None for none.
             loading: Notes, for the time of a block, that an executable of the plan with
                 this id is loaded.
+            compiling: The same for one that is compiled, where that is in this process.
         """
         self._store = store
         self._compile = compile_program
         self._refusals = Refusals(QuarantinedPlans()) if refusals is None else refusals
         self._loading = loading
+        self._compiling = compiling
 
     def make(self, plan: Plan, bucket: int) -> tuple[Executable, bool]:
         """Returns the executable, and whether it had to be compiled.
@@ -68,7 +73,8 @@ class ExecutableMaker:
         name = name_of_compile(plan.id, bucket)
         self._refusals.check(name)
         try:
-            data = self._compile(plan.program, plan.precision, bucket, plan.choices)
+            with self._compiling(plan.id):
+                data = self._compile(plan.program, plan.precision, bucket, plan.choices)
         except GradwireError as error:
             self._refusals.note_failure(name, error)
             raise

@@ -163,8 +163,8 @@ class Scheduler:
         self._places.give_back(run.caller)
 
     @contextmanager
-    def loading(self, plan_id: str) -> Iterator[None]:
-        """Notes that an executable of a plan is loaded, for the time of the block.
+    def noting(self, plan_id: str) -> Iterator[None]:
+        """Notes that an executable of a plan is loaded or compiled here, in the block.
 
         It may end the process as a run may, so it is alone where a run would be. That it
         ends well says nothing of the run that follows.
