@@ -272,7 +272,7 @@ KILLERS = [
     Killer("pool of 2^30", _pooled, ends=True),
     Killer("pool of an iota", _pooled_iota, ends=True),
     Killer("4000 nodes", _many_nodes(4000), ends=True),
-    Killer("19000 nodes", _many_nodes(19_000)),
+    Killer("19000 nodes", _many_nodes(19_000), ends=True),
     Killer("nested Hessians", _nested_derivatives, ends=True),
     Killer("endless loop", _loop(1e9, 1.0), in_short=True),
     Killer("loop of NaN", _loop(1e9, -1e300)),

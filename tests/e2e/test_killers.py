@@ -89,8 +89,9 @@ def attack(killers: list[Killer], folder: Path) -> Iterator[Report]:
         for killer in killers:
             begin = command.log.stat().st_size
             with Clients(command.target, timeout=SECONDS) as clients:
-                time.sleep(1.0)
+                assert eventually(lambda: len(clients.outcomes) > 10, SECONDS)
                 answers = send(killer, command.target)
+                assert eventually(lambda: len(clients.outcomes) > 20, SECONDS)
                 next_ready = call(other, new_task(), rng, SECONDS)
             log = command.log.read_text(errors="replace")[begin:]
             yield Report(answers, clients, next_ready, log)
