@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -14,6 +16,7 @@ import gradwire as gw
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.app import App, build
 from gradwire_server.observability.logs import FIELDS
+from gradwire_server.serving.call_record import CallRecord
 from secured import TOKEN, SecuredServers, bearer, channel_to, open_secured_servers, write_tokens
 from server_process import eventually, run_script
 from serving import Stub, serving, settings_in
@@ -29,16 +32,23 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredServers
         yield opened
 
 
+def _lines_of(log: pytest.LogCaptureFixture, call_id: str) -> list[dict[str, Any]]:
+    lines = [getattr(record, FIELDS) for record in log.records if hasattr(record, FIELDS)]
+    return [line for line in lines if line.get("call_id") == call_id]
+
+
 @pytest.fixture
 def caller_of(caplog: pytest.LogCaptureFixture) -> Call:
     """Makes a call; returns the name of its caller in the log."""
     caplog.set_level(logging.INFO, "gradwire_server.access")
 
     def call(app: App, channel: grpc.Channel, metadata: Sequence[tuple[str, str]]) -> str:
-        caplog.clear()
-        Stub(channel).GetServerInfo(pb.GetServerInfoRequest(), metadata=metadata, timeout=30)
-        assert eventually(lambda: any(hasattr(r, FIELDS) for r in caplog.records))
-        (line,) = [getattr(r, FIELDS) for r in caplog.records if hasattr(r, FIELDS)]
+        name = uuid.uuid4().hex  # other servers of this process write to the same log
+        request = pb.ComputeRequest(context=pb.CallContext(call_id=name), plan_id="none")
+        with pytest.raises(grpc.RpcError, match="NOT_FOUND"):
+            Stub(channel).Compute(request, metadata=metadata, timeout=30)
+        assert eventually(lambda: bool(_lines_of(caplog, name)))
+        (line,) = _lines_of(caplog, name)
         return str(line["caller"])
 
     return call
@@ -88,16 +98,16 @@ def test_a_secret_tells_clients_apart(secured: SecuredServers, caller_of: Call) 
     assert address == "peer:ipv4:127.0.0.1"
 
 
-def test_our_client_is_one_caller(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_our_client_is_one_caller(tmp_path: Path) -> None:
     """On all its connections; a forked child is the same, another process is another."""
-    caplog.set_level(logging.INFO, "gradwire_server.access")
+    calls: list[CallRecord] = []
     with serving(tmp_path) as (app, _):
+        app._recorder.add_observers(calls.extend)
         for _ in range(2):
             with gw.connect(app.address):
                 gw.remote(np.sin)(np.ones(3))
-        assert eventually(lambda: sum(hasattr(r, FIELDS) for r in caplog.records) >= 4)
-        names = {getattr(r, FIELDS)["caller"] for r in caplog.records if hasattr(r, FIELDS)}
-    assert len(names) == 1
+        assert eventually(lambda: len(calls) >= 4)
+    assert len({call.caller for call in calls}) == 1
     script = """
 import os, sys
 from gradwire.transport.caller import CALLER_METADATA
