@@ -1,5 +1,6 @@
 """What all tests share: a quiet XLA, one in haste if asked for, files in a random order, seeds."""
 
+import gc
 import os
 from collections.abc import Sequence
 from random import Random
@@ -37,6 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Gives XLA its flags before anybody imports it; other processes inherit them."""
     if config.getoption("--quick-compiles"):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick_flags()}".strip()
+
+
+def pytest_collection_finish() -> None:
+    """Leaves the thousands of tests out of every later look for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(
