@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,10 +23,10 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "300"))
 
 
-def _check(folder: Path, seconds: float, *, newcomers: int, kills_supervisors: bool) -> None:
-    """One call in ``newcomers`` is of a new program."""
+def _check(folder: Path, seconds: float, *, kills_supervisors: bool, **calls_are: Any) -> None:
+    """Calls for so many seconds; see ``Clients`` for how."""
     with SupervisedCommand(folder, *FLAGS) as command, TcpProxy(command.socket) as proxy:
-        clients = Clients(proxy.address, timeout=TIMEOUT, newcomers=newcomers, seed=SEED)
+        clients = Clients(proxy.address, timeout=TIMEOUT, seed=SEED, **calls_are)
         calls = clients.outcomes
         chaos = Chaos(command, proxy, SEED, calls.__len__, kills_supervisors=kills_supervisors)
         with clients:
@@ -41,14 +42,14 @@ def _check(folder: Path, seconds: float, *, newcomers: int, kills_supervisors: b
 
 def test_every_value_is_right_while_things_break(tmp_path: Path) -> None:
     """Whatever is killed, stopped, cut or evicted, each call has the right answer in time."""
-    _check(tmp_path, 15.0, newcomers=10, kills_supervisors=False)
+    _check(tmp_path, 15.0, kills_supervisors=False, newcomers=10)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_every_value_is_right_for_long(tmp_path: Path) -> None:
     """The same for CHAOS_SECONDS from CHAOS_SEED, and with supervisors that are killed."""
-    _check(tmp_path, SECONDS, newcomers=200, kills_supervisors=True)
+    _check(tmp_path, SECONDS, kills_supervisors=True, newcomers=200, pause=0.0)
 
 
 def test_the_check_finds_a_wrong_value(tmp_path: Path) -> None:
