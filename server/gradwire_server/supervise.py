@@ -61,13 +61,19 @@ def succeed(settings: Settings) -> Supervision | None:
     journal = open_journal(values["journal"], settings.max_noted)
     if values["exit"] is not None:
         quarantine.note_death(values["exit"], [run.plan_id for run in journal.read()], [])
+    return _begin(journal, quarantine)
+
+
+def _begin(journal: RunJournal, quarantine: Quarantine, restarts: int = 0) -> Supervision:
+    """Clears the journal for another server; returns what that has to know."""
     journal.clear()
     quarantined, file = quarantine.plans(), quarantine.file
     return Supervision(
-        values["journal"],
-        suspects=quarantine.suspects,
-        quarantined=quarantined,
-        quarantine_file=None if file is None else str(file),
+        journal.descriptor,
+        restarts,
+        quarantine.suspects,
+        quarantined,
+        None if file is None else str(file),
     )
 
 
@@ -101,15 +107,7 @@ class _Servers:
 
     def command(self, addresses: Addresses | None, restarts: int) -> Command:
         """Returns the command of the next server."""
-        self._journal.clear()
-        quarantined, file = self._quarantine.plans(), self._quarantine.file
-        supervision = Supervision(
-            self._journal.descriptor,
-            restarts,
-            self._quarantine.suspects,
-            quarantined,
-            None if file is None else str(file),
-        )
+        supervision = _begin(self._journal, self._quarantine, restarts)
         warnings = [f"-W{option}" for option in sys.warnoptions]
         words = [sys.executable, "-P", *warnings, "-m", "gradwire_server", *self._arguments]
         # The journal has so many places, whatever number of cores there is later.

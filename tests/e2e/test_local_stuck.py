@@ -158,6 +158,7 @@ def test_a_program_that_crashes_it_is_refused_by_the_next() -> None:
         crashing = pool.submit(connection.compute, endless, [ZERO], timeout=120.0)
         transport = connection._transport
         assert isinstance(transport, PrivateTransport)
+        assert transport._notes is not None
         journal = open_journal(os.dup(transport._notes.descriptor), 4)
         assert eventually(lambda: bool(journal.read()))
         assert [run.plan_id for run in journal.read()] == [plan.id]

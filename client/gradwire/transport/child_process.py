@@ -97,8 +97,7 @@ class ServerProcess:
     @property
     def has_crashed(self) -> bool:
         """Whether something has ended it that it did not decide itself."""
-        code = self._process.poll()
-        return code is not None and code not in _OWN_DECISIONS
+        return self.exit_code not in (None, *_OWN_DECISIONS)
 
     def has_died(self) -> bool:
         """Returns whether it ends within 0.5 s: its socket is closed just before."""

@@ -34,7 +34,7 @@ class PrivateTransport:
         self._startup_timeout = startup_timeout
         self._lock = threading.Lock()
         self._running: tuple[ServerProcess, Channel] | None = None
-        self._notes = RunNotes()
+        self._notes: RunNotes | None = None
         self._closed = False
         forks.register(self)
 
@@ -48,7 +48,7 @@ class PrivateTransport:
         """Leaves the server to the parent."""
         self._lock = threading.Lock()
         self._running = None
-        self._notes = RunNotes()
+        self._notes = None
 
     def start(self) -> tuple[ServerProcess, Channel]:
         """Returns the server that runs; starts one if there is none, or it has died.
@@ -59,6 +59,7 @@ class PrivateTransport:
         with self._lock:
             if self._closed:
                 raise UnavailableError("`local`: this connection is closed")
+            notes = self._notes = self._notes or RunNotes()
             if self._running is not None:
                 server, channel = self._running
                 if server.running:
@@ -68,9 +69,9 @@ class PrivateTransport:
                     "a private server has ended%s\nanother is started", server.last_words()
                 )
                 server.stop()
-                self._notes.last_exit = server.exit_code
+                notes.last_exit = server.exit_code
                 self._running = None
-            server = ServerProcess(self._startup_timeout, self._notes)
+            server = ServerProcess(self._startup_timeout, notes)
             self._running = server, Channel(server.target)
             return self._running
 

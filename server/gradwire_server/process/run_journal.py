@@ -97,13 +97,13 @@ def create_journal(slots: int) -> RunJournal:
     else:
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, slots * (_START_BYTES + _ID_BYTES))
-    return RunJournal(descriptor, slots)
+    return open_journal(descriptor, slots)
 
 
 def open_journal(descriptor: int, slots: int) -> RunJournal:
     """Opens a journal that an earlier server may have used; one that is too short is empty."""
-    if os.fstat(descriptor).st_size < slots * (_START_BYTES + _ID_BYTES):
+    length = slots * (_START_BYTES + _ID_BYTES)
+    if os.fstat(descriptor).st_size < length:
         os.ftruncate(descriptor, 0)
-        os.ftruncate(descriptor, slots * (_START_BYTES + _ID_BYTES))
+        os.ftruncate(descriptor, length)
     return RunJournal(descriptor, slots)

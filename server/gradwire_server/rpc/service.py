@@ -11,7 +11,7 @@ from typing import TypeVar
 import grpc
 from google.protobuf.message import DecodeError
 
-from gradwire.errors import InvalidProgramError, Reason
+from gradwire.errors import InvalidProgramError, OverloadedError, Reason
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import Settings
 from gradwire_server.observability.logs import FIELDS
@@ -99,7 +99,13 @@ class DerivativeService:
     ) -> pb.ComputeResponse:
         source = requests.read_source(request)
         record.validate = _clock() - record.started
-        result = self._engine.compute(source, request.inputs, deadline, record)
+        try:
+            result = self._engine.compute(source, request.inputs, deadline, record)
+        except StillRunning:
+            raise OverloadedError(
+                "the program is still being compiled",
+                reason=Reason.ERROR_REASON_STILL_COMPILING,
+            ) from None
         return requests.write_result(result, record, self._settings.replica_id)
 
     def _get_server_info(

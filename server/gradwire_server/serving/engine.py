@@ -10,12 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gradwire.errors import (
-    GradwireError,
-    InvalidProgramError,
-    OverloadedError,
-    Reason,
-)
+from gradwire.errors import GradwireError, InvalidProgramError, Reason
 from gradwire.tensors import Array
 from gradwire.v1 import service_pb2 as pb
 from gradwire_server.config.settings import Settings
@@ -152,24 +147,10 @@ class Engine:
             record: Where the time goes.
 
         Raises:
+            StillRunning: ``max_wait`` has passed before the program was compiled.
             GradwireError: the program or an input is refused, or there is no
                 time or room to run it now.
         """
-        try:
-            return self._compute(source, inputs, deadline, record)
-        except StillRunning:
-            raise OverloadedError(
-                "the program is still being compiled",
-                reason=Reason.ERROR_REASON_STILL_COMPILING,
-            ) from None
-
-    def _compute(
-        self,
-        source: str | Preparation,
-        inputs: Sequence[pb.Input],
-        deadline: Deadline,
-        record: CallRecord,
-    ) -> Result:
         with record.stage("validate"):
             held = self._find(source, deadline, record)
             plan = held.plan

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from gradwire.errors import GradwireError
 from gradwire_server.process.quarantine import QuarantinedPlans
 from gradwire_server.runtime.executable import Executable, load_executable
 from gradwire_server.runtime.store import Store
@@ -70,14 +69,8 @@ class ExecutableMaker:
             except Exception:  # noqa: BLE001 - whatever it is, compiling mends it
                 _log.exception("plan %s can't be loaded and is compiled again", plan.id)
                 self._store.remove(key)
-        name = name_of_compile(plan.id, bucket)
-        self._refusals.check(name)
-        try:
-            with self._compiling(plan.id):
-                data = self._compile(plan.program, plan.precision, bucket, plan.choices)
-        except GradwireError as error:
-            self._refusals.note_failure(name, error)
-            raise
+        with self._refusals.kept(name_of_compile(plan.id, bucket)), self._compiling(plan.id):
+            data = self._compile(plan.program, plan.precision, bucket, plan.choices)
         if self._store is not None:
             self._store.write(key, data)
         return self._load(plan, key, data), True

@@ -6,7 +6,6 @@ import threading
 from concurrent.futures import Future
 from functools import partial
 
-from gradwire.errors import GradwireError
 from gradwire_server.program.limits import ProgramLimits
 from gradwire_server.serving.compile_pool import CompilePool
 from gradwire_server.serving.compilers import CompilerInProcess, Compilers
@@ -77,13 +76,8 @@ class ProgramPlanner:
 
     def _plan(self, program: bytes, precision: str, future: Future[HeldPlan]) -> None:
         try:
-            name = name_of_check(program)
-            self._refusals.check(name)
-            try:
+            with self._refusals.kept(name_of_check(program)):
                 planned = self._compilers.plan_program(program, self._limits)
-            except GradwireError as error:
-                self._refusals.note_failure(name, error)
-                raise
             held = self._plans.hold(planned, precision, program)
         except Exception as error:  # noqa: BLE001 - it goes to all who wait
             self._forget(program, precision)

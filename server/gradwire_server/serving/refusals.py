@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 
 from gradwire.errors import GradwireError, LimitExceededError, QuarantinedError
@@ -64,6 +65,16 @@ class Refusals:
             f"refused for another {_seconds(entry)} s",
             metadata={"limit": limit, "allowed": allowed, "got": "more"},
         )
+
+    @contextmanager
+    def kept(self, name: str) -> Iterator[None]:
+        """Raises what ``check`` does, or else notes how the block fails; see ``note_failure``."""
+        self.check(name)
+        try:
+            yield
+        except GradwireError as error:
+            self.note_failure(name, error)
+            raise
 
     def note_failure(self, name: str, error: GradwireError) -> None:
         """Refuses a compile or check from now on, if it has failed with such an error."""
